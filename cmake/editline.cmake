@@ -1,0 +1,10 @@
+# Line editing for the REPL: libedit. Without it the REPL reads plain lines, and says so.
+find_path(EDITLINE_INCLUDE_DIR editline/readline.h)
+find_library(EDITLINE_LIBRARY edit)
+if(EDITLINE_INCLUDE_DIR AND EDITLINE_LIBRARY)
+    target_include_directories(dlc SYSTEM PRIVATE ${EDITLINE_INCLUDE_DIR})
+    target_compile_definitions(dlc PRIVATE DLC_HAVE_EDITLINE)
+    target_link_libraries(dlc PRIVATE ${EDITLINE_LIBRARY})
+else()
+    message(STATUS "libedit was not found: `dlc repl` will have no line editing (Debian: libedit-dev)")
+endif()

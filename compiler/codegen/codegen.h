@@ -1,0 +1,28 @@
+/* codegen/codegen.h: kernels to LLVM IR.
+ *
+ * in:   planned Functions      out: an LLVM module with one function `dl.NAME.FUNCTION(ptr call)` for
+ * each (internal kernels are separate, internal functions), calling nothing outside itself.
+ */
+#ifndef DLC_CODEGEN_CODEGEN_H
+#define DLC_CODEGEN_CODEGEN_H
+
+#include "plan/plan.h"
+
+#include <llvm-c/Core.h>
+
+/* What code is generated for. */
+typedef struct Machine {
+    const char *triple, *cpu, *features; /* LLVM's names */
+    const char *layout;                  /* data layout string */
+    int64_t vector_bytes;                /* 64, 32, 16 */
+    uint32_t vector_registers;           /* 32, 16 */
+    bool has_fma;
+    int64_t l1_bytes, l2_bytes;
+} Machine;
+
+LLVMModuleRef codegen_module(Ctx *ctx, LLVMContextRef llvm, const char *model, Function *const *functions,
+                             uint32_t nfunctions, const Machine *machine);
+/* The symbol of a function: "dl.iris.step". */
+const char *codegen_symbol(Ctx *ctx, const char *model, const char *function);
+
+#endif

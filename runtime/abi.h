@@ -1,0 +1,128 @@
+/* runtime/abi.h: what compiled code, the compiler and the runtime agree on.
+ *
+ * The one header that both sides of the project read. `real` below is float, or double in a
+ * model compiled for double precision.
+ */
+#ifndef DLRT_ABI_H
+#define DLRT_ABI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The argument of every compiled function. codegen/module.c lays out the same struct. */
+typedef struct DlrtCall {
+    void *params;              /* real[], 64-byte aligned */
+    void *state;               /* real[], 64-byte aligned */
+    const void *const *inputs; /* one array per input and target, example after example: real[], or
+                                  int32_t[] for class(K) */
+    void *const *results;      /* one array per result of the function */
+    int64_t n;                 /* examples in this call, 1 .. max_batch */
+    uint64_t seed, step;       /* step counts from 1 */
+    void *arena;               /* 64-byte aligned, at least the arena size of the function */
+} DlrtCall;
+
+typedef void DlrtFunction(const DlrtCall *call);
+
+/* An input, a target or an output. */
+typedef struct DlrtPort {
+    const char *name;
+    uint32_t rank;       /* of one example */
+    const int64_t *dims;
+    int64_t elements;    /* of one example */
+    int64_t classes;     /* 0: real numbers; K: int32_t in 0..K-1 */
+    bool batched;        /* false: one array for the whole batch (an output that no input reaches) */
+} DlrtPort;
+
+/* A parameter or a state tensor. */
+typedef struct DlrtTensor {
+    const char *name;
+    uint32_t rank;
+    const int64_t *dims;
+    int64_t elements;
+    int64_t offset; /* in elements of `real`, within params or state */
+} DlrtTensor;
+
+/* A model ready to run. Functions that the model does not have are NULL. */
+typedef struct DlrtModel {
+    const char *name;
+    uint32_t real_bytes;
+    int64_t max_batch;
+    uint32_t ninputs, ntargets, noutputs, nparams, nstates, nstats, nmetrics;
+    const DlrtPort *inputs, *targets, *outputs;
+    const DlrtTensor *params, *states;
+    int64_t params_elements, state_elements; /* with padding */
+    const char *const *metrics;
+    int64_t arena_bytes;       /* the largest of all functions */
+    DlrtFunction *init;        /* writes params and state, from seed */
+    DlrtFunction *step;        /* one training step; results[0]: the loss (1 real) */
+    DlrtFunction *forward;     /* results: the outputs. Needs no targets */
+    DlrtFunction *evaluate;    /* results[0]: loss; results[1 + k]: statistic k. Means over the n */
+    DlrtFunction *finish;      /* always double: inputs[0]: double stats[nstats], dataset means;
+                                  results[k]: double, metric k */
+} DlrtModel;
+
+/* ---- what a data block says ------------------------------------------------------------ */
+
+typedef enum DlrtPart { DLRT_TRAIN, DLRT_VALID, DLRT_TEST, DLRT_PARTS } DlrtPart;
+
+typedef enum DlrtValueKind { DLRT_NUMBER, DLRT_STRING, DLRT_BOOL } DlrtValueKind;
+typedef struct DlrtArgument {
+    const char *name; /* NULL when positional */
+    DlrtValueKind kind;
+    double number;
+    const char *string;
+    bool boolean;
+} DlrtArgument;
+
+/* source csv("a.csv", header: true) */
+typedef struct DlrtSource {
+    bool is_split;  /* `source`: the split applies; otherwise the whole is `part` */
+    DlrtPart part;
+    const char *reader;
+    uint32_t nargs;
+    const DlrtArgument *args;
+} DlrtSource;
+
+/* Columns first..last (from 1), or one by its name in the header. */
+typedef struct DlrtColumn {
+    int64_t first, last;
+    const char *name;      /* set: by name; with last_name a range of names */
+    const char *last_name;
+    bool onehot;           /* a text column as one number per distinct text, in sorted order */
+} DlrtColumn;
+typedef struct DlrtColumns {
+    const char *port;
+    uint32_t ncolumns;
+    const DlrtColumn *columns;
+} DlrtColumns;
+
+/* value = value * factor + offset, or with statistics of the training part */
+typedef struct DlrtScale {
+    const char *port;
+    bool standardize; /* (value - mean) / deviation, per element */
+    double factor, offset;
+} DlrtScale;
+
+typedef enum DlrtMissing { DLRT_MISSING_ERROR, DLRT_MISSING_SKIP, DLRT_MISSING_MEAN, DLRT_MISSING_MEDIAN, DLRT_MISSING_NUMBER } DlrtMissing;
+
+typedef struct DlrtDataSpec {
+    const char *name;
+    const char *folder; /* of the .dl file: sources are relative to it */
+    const char *about;  /* the comment above the block: what the data is and where it is published */
+    uint32_t nsources, ncolumns, nscales;
+    const DlrtSource *sources;
+    const DlrtColumns *columns;
+    const DlrtScale *scales;
+    double percent[DLRT_PARTS]; /* of `source` rows; all 0: everything is for training */
+    bool in_order;              /* split without shuffling: `split train 90, test 10, in_order` */
+    DlrtMissing missing;
+    double missing_number;
+} DlrtDataSpec;
+
+typedef struct DlrtTrainSpec {
+    const char *model, *data;
+    int64_t epochs, batch;
+    uint64_t seed;
+} DlrtTrainSpec;
+
+#endif
