@@ -1,7 +1,7 @@
 /* dlc.h: PUBLIC: embed the compiler.
  *
- * A Dlc is a session: it holds definitions and the messages about them. Everything it gives out lives
- * until dlc_close. Functions that can fail return false or NULL and leave messages for
+ * A Dlc is a session: it holds definitions and the messages about them. Everything it gives out
+ * lives until dlc_close. Functions that can fail return false or NULL and leave messages for
  * dlc_show_messages. A session belongs to one thread at a time; there are no globals.
  */
 #ifndef DLC_H
@@ -35,8 +35,8 @@ DLC_API bool dlc_check(Dlc *dlc);
 DLC_API unsigned dlc_show_messages(Dlc *dlc, FILE *out, bool color, bool json);
 
 typedef enum DlcTyped { DLC_TYPED_DONE, DLC_TYPED_UNFINISHED, DLC_TYPED_FAILED } DlcTyped;
-/* One thing typed into a session: a definition (replacing an earlier one of the name), or an expression,
- * whose value is printed to `out`. */
+/* One thing typed into a session: a definition (replacing an earlier one of the name), or an
+ * expression, whose value is printed to `out`. */
 DLC_API DlcTyped dlc_type(Dlc *dlc, const char *text, FILE *out);
 
 /* The models, in order of definition. */
@@ -52,10 +52,10 @@ typedef struct DlcOptions {
     int64_t batch;              /* 0: what the train block says, else 64 */
     const DlcSetting *settings; /* arguments of the optimizer that replace the file's */
     size_t nsettings;
-    bool f64;                   /* compile for double precision */
-    bool inference;             /* no training functions */
-    const char *triple, *cpu;   /* NULL: this machine */
-    bool verify;                /* run the verifiers between stages */
+    bool f64;                 /* compile for double precision */
+    bool inference;           /* no training functions */
+    const char *triple, *cpu; /* NULL: this machine */
+    bool verify;              /* run the verifiers between stages */
 } DlcOptions;
 
 /* Compiles a model into this process. */
@@ -63,8 +63,8 @@ DLC_API const DlrtModel *dlc_compile(Dlc *dlc, const DlcOptions *options);
 /* Writes PATH.o-style files; either path may be NULL. */
 DLC_API bool dlc_write_object(Dlc *dlc, const DlcOptions *options, const char *object_path,
                               const char *header_path);
-/* Prints a stage's form of the model (of the whole file for syntax): syntax, ir, diff, plan, llvm, asm,
- * header; `ast` and `grad` are other names for syntax and diff. */
+/* Prints a stage's form of the model (of the whole file for syntax): syntax, ir, diff, plan, llvm,
+ * asm, header; `ast` and `grad` are other names for syntax and diff. */
 DLC_API bool dlc_emit(Dlc *dlc, const DlcOptions *options, const char *stage, FILE *out);
 /* The canonical form of a source file (`dlc fmt`). NULL when it does not parse. */
 DLC_API const char *dlc_format(Dlc *dlc, const char *path);
@@ -77,28 +77,28 @@ typedef struct DlcSummaryRow {
     const char *name;  /* of the layer ("dense1") or of the equation */
     const char *shape; /* of its value for one example: "[512]" */
     int64_t parameters;
-    double flops;      /* forward, for one example */
+    double flops; /* forward, for one example */
 } DlcSummaryRow;
 typedef struct DlcSummary {
     const char *model;
     int64_t batch;
     int64_t parameters;
-    double flops;            /* one training step of one batch: forward, backward, update */
-    double forward_flops;    /* forward, one example */
+    double flops;         /* one training step of one batch: forward, backward, update */
+    double forward_flops; /* forward, one example */
     int64_t params_bytes, state_bytes;
-    int64_t arena_bytes;           /* training */
+    int64_t arena_bytes; /* training */
     int64_t inference_arena_bytes;
     size_t nrows;
     const DlcSummaryRow *rows;
 } DlcSummary;
 DLC_API const DlcSummary *dlc_summary(Dlc *dlc, const DlcOptions *options);
 
-/* For gradient checks, in double precision: the loss in training mode, its gradient by reverse mode, its
- * derivative along a direction by forward mode. Inputs of the functions: the model's inputs and targets;
- * for `tangent` then one array per checked tensor, the direction. */
+/* For gradient checks, in double precision: the loss in training mode, its gradient by reverse
+ * mode, its derivative along a direction by forward mode. Inputs of the functions: the model's
+ * inputs and targets; for `tangent` then one array per checked tensor, the direction. */
 typedef struct DlcGradients {
-    const DlrtModel *model;  /* f64 */
-    uint32_t nchecked;       /* the parameters (params[i], i < nparams), then the real inputs */
+    const DlrtModel *model; /* f64 */
+    uint32_t nchecked;      /* the parameters (params[i], i < nparams), then the real inputs */
     const char *const *names;
     const int64_t *elements; /* for a batch of `batch` examples where it is an input */
     const int32_t *inputs;   /* number of the model's input, or -1 for a parameter */

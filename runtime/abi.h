@@ -26,11 +26,11 @@ typedef void DlrtFunction(const DlrtCall *call);
 /* An input, a target or an output. */
 typedef struct DlrtPort {
     const char *name;
-    uint32_t rank;       /* of one example */
+    uint32_t rank; /* of one example */
     const int64_t *dims;
-    int64_t elements;    /* of one example */
-    int64_t classes;     /* 0: real numbers; K: int32_t in 0..K-1 */
-    bool batched;        /* false: one array for the whole batch (an output that no input reaches) */
+    int64_t elements; /* of one example */
+    int64_t classes;  /* 0: real numbers; K: int32_t in 0..K-1 */
+    bool batched;     /* false: one array for the whole batch (an output that no input reaches) */
 } DlrtPort;
 
 /* A parameter or a state tensor. */
@@ -52,13 +52,13 @@ typedef struct DlrtModel {
     const DlrtTensor *params, *states;
     int64_t params_elements, state_elements; /* with padding */
     const char *const *metrics;
-    int64_t arena_bytes;       /* the largest of all functions */
-    DlrtFunction *init;        /* writes params and state, from seed */
-    DlrtFunction *step;        /* one training step; results[0]: the loss (1 real) */
-    DlrtFunction *forward;     /* results: the outputs. Needs no targets */
-    DlrtFunction *evaluate;    /* results[0]: loss; results[1 + k]: statistic k. Means over the n */
-    DlrtFunction *finish;      /* always double: inputs[0]: double stats[nstats], dataset means;
-                                  results[k]: double, metric k */
+    int64_t arena_bytes;    /* the largest of all functions */
+    DlrtFunction *init;     /* writes params and state, from seed */
+    DlrtFunction *step;     /* one training step; results[0]: the loss (1 real) */
+    DlrtFunction *forward;  /* results: the outputs. Needs no targets */
+    DlrtFunction *evaluate; /* results[0]: loss; results[1 + k]: statistic k. Means over the n */
+    DlrtFunction *finish;   /* always double: inputs[0]: double stats[nstats], dataset means;
+                               results[k]: double, metric k */
 } DlrtModel;
 
 /* ---- what a data block says ------------------------------------------------------------ */
@@ -76,7 +76,7 @@ typedef struct DlrtArgument {
 
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {
-    bool is_split;  /* `source`: the split applies; otherwise the whole is `part` */
+    bool is_split; /* `source`: the split applies; otherwise the whole is `part` */
     DlrtPart part;
     const char *reader;
     uint32_t nargs;
@@ -86,9 +86,9 @@ typedef struct DlrtSource {
 /* Columns first..last (from 1), or one by its name in the header. */
 typedef struct DlrtColumn {
     int64_t first, last;
-    const char *name;      /* set: by name; with last_name a range of names */
+    const char *name; /* set: by name; with last_name a range of names */
     const char *last_name;
-    bool onehot;           /* a text column as one number per distinct text, in sorted order */
+    bool onehot; /* a text column as one number per distinct text, in sorted order */
 } DlrtColumn;
 typedef struct DlrtColumns {
     const char *port;
@@ -103,12 +103,18 @@ typedef struct DlrtScale {
     double factor, offset;
 } DlrtScale;
 
-typedef enum DlrtMissing { DLRT_MISSING_ERROR, DLRT_MISSING_SKIP, DLRT_MISSING_MEAN, DLRT_MISSING_MEDIAN, DLRT_MISSING_NUMBER } DlrtMissing;
+typedef enum DlrtMissing {
+    DLRT_MISSING_ERROR,
+    DLRT_MISSING_SKIP,
+    DLRT_MISSING_MEAN,
+    DLRT_MISSING_MEDIAN,
+    DLRT_MISSING_NUMBER
+} DlrtMissing;
 
 typedef struct DlrtDataSpec {
     const char *name;
     const char *folder; /* of the .dl file: sources are relative to it */
-    const char *about;  /* the comment above the block: what the data is and where it is published */
+    const char *about; /* the comment above the block: what the data is and where it is published */
     uint32_t nsources, ncolumns, nscales;
     const DlrtSource *sources;
     const DlrtColumns *columns;

@@ -18,8 +18,9 @@
 #define DLRT_API
 #endif
 
-/* What went wrong and where. line and column count from 1; 0 means that they do not apply. For binary
- * files `line` is 0 and the message names the offset. `missing_file` is set when the file is not there. */
+/* What went wrong and where. line and column count from 1; 0 means that they do not apply. For
+ * binary files `line` is 0 and the message names the offset. `missing_file` is set when the file is
+ * not there. */
 typedef struct DlrtError {
     char path[512];
     int64_t line, column;
@@ -32,19 +33,22 @@ typedef struct DlrtError {
 /* Examples in memory, in the model's types and shapes, per part. */
 typedef struct DlrtData DlrtData;
 
-/* Reads everything a data block names and fits it to the model: counts and shapes of ports, classes in
- * range, finite numbers. `path` (may be NULL) is --data: the folder of the sources or, for a single
- * source, the file itself. Split by `seed`, `standardize` and missing values from the training part. */
-DLRT_API DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *model, const char *path,
-                                  uint64_t seed, DlrtError *error);
+/* Reads everything a data block names and fits it to the model: counts and shapes of ports, classes
+ * in range, finite numbers. `path` (may be NULL) is --data: the folder of the sources or, for a
+ * single source, the file itself. Split by `seed`, `standardize` and missing values from the
+ * training part. */
+DLRT_API DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *model,
+                                  const char *path, uint64_t seed, DlrtError *error);
 DLRT_API void dlrt_data_close(DlrtData *data);
 DLRT_API int64_t dlrt_data_count(const DlrtData *data, DlrtPart part);
 /* The array of a port (inputs, then targets) of one example. */
-DLRT_API const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port, int64_t example);
+DLRT_API const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port,
+                                       int64_t example);
 /* The text of class k of a port, or NULL when the data has no names for classes. */
 DLRT_API const char *dlrt_data_class(const DlrtData *data, uint32_t port, int64_t k);
 /* Turns a scaled value of a port back into the data's own units. */
-DLRT_API double dlrt_data_unscale(const DlrtData *data, uint32_t port, int64_t element, double value);
+DLRT_API double dlrt_data_unscale(const DlrtData *data, uint32_t port, int64_t element,
+                                  double value);
 
 /* ---- weights --------------------------------------------------------------------------- */
 
@@ -57,10 +61,11 @@ DLRT_API void *dlrt_session_params(DlrtSession *session);
 DLRT_API void *dlrt_session_state(DlrtSession *session);
 DLRT_API uint64_t dlrt_session_step(const DlrtSession *session); /* steps taken so far */
 
-/* safetensors: parameters by name; state as "state.NAME"; step, seed and epoch in its metadata. The file
- * is written aside and renamed. Loading checks names and shapes both ways; a file without state (another
- * program's weights) is accepted. */
-DLRT_API bool dlrt_save(const DlrtSession *session, const char *path, int64_t epoch, DlrtError *error);
+/* safetensors: parameters by name; state as "state.NAME"; step, seed and epoch in its metadata. The
+ * file is written aside and renamed. Loading checks names and shapes both ways; a file without
+ * state (another program's weights) is accepted. */
+DLRT_API bool dlrt_save(const DlrtSession *session, const char *path, int64_t epoch,
+                        DlrtError *error);
 DLRT_API bool dlrt_load(DlrtSession *session, const char *path, int64_t *epoch, DlrtError *error);
 
 /* ---- running --------------------------------------------------------------------------- */
@@ -73,11 +78,11 @@ typedef struct DlrtScores {
     double metrics[16];
 } DlrtScores;
 
-DLRT_API bool dlrt_evaluate(DlrtSession *session, const DlrtData *data, DlrtPart part, DlrtScores *scores,
-                            DlrtError *error);
+DLRT_API bool dlrt_evaluate(DlrtSession *session, const DlrtData *data, DlrtPart part,
+                            DlrtScores *scores, DlrtError *error);
 /* Runs the model on n examples of a part; outputs[i] has room for them. */
-DLRT_API bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int64_t first, int64_t n,
-                           void *const *outputs, DlrtError *error);
+DLRT_API bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int64_t first,
+                           int64_t n, void *const *outputs, DlrtError *error);
 
 typedef struct DlrtEpoch {
     int64_t epoch, epochs; /* from 1 */
@@ -88,14 +93,14 @@ typedef struct DlrtEpoch {
 
 typedef struct DlrtProgress {
     int64_t epoch, epochs, batch, batches;
-    double loss; /* mean so far in this epoch */
+    double loss;    /* mean so far in this epoch */
     double seconds; /* since the epoch began */
 } DlrtProgress;
 
 typedef struct DlrtTraining {
-    int64_t epochs, batch;   /* batch <= model->max_batch */
-    int64_t first_epoch;     /* 0, or the number of epochs already done (--resume) */
-    uint64_t seed;           /* order of the examples and random draws */
+    int64_t epochs, batch; /* batch <= model->max_batch */
+    int64_t first_epoch;   /* 0, or the number of epochs already done (--resume) */
+    uint64_t seed;         /* order of the examples and random draws */
     void *user;
     /* May be NULL. Return false to stop after the current step (ctrl-C): training ends well. */
     bool (*on_progress)(void *user, const DlrtProgress *progress);
@@ -110,8 +115,8 @@ typedef struct DlrtTrained {
 } DlrtTrained;
 
 /* Trains on the training part. The order of examples in epoch e is the Fisher-Yates shuffle by the
- * generator of dlrt_shuffle with (seed, e). A loss that is not finite stops it with an error that names
- * epoch and step. */
+ * generator of dlrt_shuffle with (seed, e). A loss that is not finite stops it with an error that
+ * names epoch and step. */
 DLRT_API bool dlrt_train(DlrtSession *session, const DlrtData *data, const DlrtTraining *training,
                          DlrtTrained *trained, DlrtError *error);
 

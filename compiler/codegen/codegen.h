@@ -1,7 +1,7 @@
 /* codegen/codegen.h: kernels to LLVM IR.
  *
- * in:   planned Functions      out: an LLVM module with one function `dl.NAME.FUNCTION(ptr call)` for
- * each (internal kernels are separate, internal functions), calling nothing outside itself.
+ * in:   planned Functions      out: an LLVM module with one function `dl.NAME.FUNCTION(ptr call)`
+ * for each (internal kernels are separate, internal functions), calling nothing outside itself.
  */
 #ifndef DLC_CODEGEN_CODEGEN_H
 #define DLC_CODEGEN_CODEGEN_H
@@ -20,8 +20,9 @@ typedef struct Machine {
     int64_t l1_bytes, l2_bytes;
 } Machine;
 
-LLVMModuleRef codegen_module(Ctx *ctx, LLVMContextRef llvm, const char *model, Function *const *functions,
-                             uint32_t nfunctions, const Machine *machine);
+LLVMModuleRef codegen_module(Ctx *ctx, LLVMContextRef llvm, const char *model,
+                             Function *const *functions, uint32_t nfunctions,
+                             const Machine *machine);
 /* The symbol of a function: "dl.iris.step". */
 const char *codegen_symbol(Ctx *ctx, const char *model, const char *function);
 

@@ -1,5 +1,5 @@
-/* codegen/emit.h: what the files of codegen/ share: the state of one LLVM module being built and small
- * helpers that keep the rest readable. Private to codegen/.
+/* codegen/emit.h: what the files of codegen/ share: the state of one LLVM module being built and
+ * small helpers that keep the rest readable. Private to codegen/.
  */
 #ifndef DLC_CODEGEN_EMIT_H
 #define DLC_CODEGEN_EMIT_H
@@ -16,18 +16,19 @@ typedef struct Gen {
     /* of the function being generated */
     const Function *function;
     bool f64_real;
-    LLVMTypeRef real;       /* f32 or f64 */
-    uint32_t lanes;         /* reals in a vector */
-    LLVMValueRef fn;        /* the LLVM function the builder is in */
-    LLVMValueRef call;      /* DlrtCall* */
-    LLVMValueRef n;         /* i64: examples in this call */
+    LLVMTypeRef real;        /* f32 or f64 */
+    uint32_t lanes;          /* reals in a vector */
+    LLVMValueRef fn;         /* the LLVM function the builder is in */
+    LLVMValueRef call;       /* DlrtCall* */
+    LLVMValueRef n;          /* i64: examples in this call */
     LLVMValueRef seed, step; /* i64 */
-    Map base;               /* Tensor* → LLVMValueRef: pointer to its first element */
-    LLVMValueRef workspace; /* ptr */
+    Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
+    LLVMValueRef workspace;  /* ptr */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
-LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element, uint32_t lanes); /* lanes 1: the element itself */
+LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
+                       uint32_t lanes); /* lanes 1: the element itself */
 LLVMValueRef gen_i64(const Gen *g, int64_t value);
 LLVMValueRef gen_i32(const Gen *g, uint32_t value);
 /* A real constant, splat over the lanes of `like` (a real or a vector of reals). */
@@ -36,9 +37,11 @@ LLVMValueRef gen_real_like(const Gen *g, LLVMValueRef like, double value);
 LLVMValueRef gen_int_like(const Gen *g, LLVMValueRef like, int64_t value);
 LLVMValueRef gen_splat(Gen *g, LLVMValueRef scalar, uint32_t lanes);
 /* Calls an overloaded intrinsic such as "llvm.fma" on the type of its first argument. */
-LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMValueRef *args, uint32_t nargs);
+LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
+                           uint32_t nargs);
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* fast-math is never set globally: contraction to fma is explicit, NaN and infinity are respected. */
+/* fast-math is never set globally: contraction to fma is explicit, NaN and infinity are respected.
+ */
 
 /* ---- loops.c ---- */
 typedef struct Loop {
@@ -51,15 +54,17 @@ typedef struct Loop {
 } Loop;
 /* for (counter = begin; counter < end; counter += step) — the builder is left in the body. */
 Loop loop_begin(Gen *g, LLVMValueRef begin, LLVMValueRef end, LLVMValueRef step, const char *name);
-/* Only right after loop_begin: a value carried from one turn to the next; returns the current one. */
+/* Only right after loop_begin: a value carried from one turn to the next; returns the current one.
+ */
 LLVMValueRef loop_carry(Gen *g, Loop *loop, LLVMValueRef init);
-/* `next[i]` for the i-th carried value. Afterwards the builder is behind the loop and out[i], if asked
- * for, is the final value (the initial one when the loop ran zero times). */
+/* `next[i]` for the i-th carried value. Afterwards the builder is behind the loop and out[i], if
+ * asked for, is the final value (the initial one when the loop ran zero times). */
 void loop_end(Gen *g, Loop *loop, const LLVMValueRef *next, LLVMValueRef *out);
 
 /* ---- vecmath.c: elementary functions on a real or a vector of reals ---- */
-/* Emits op (one of EXP, LOG, LOG1P, EXPM1, LOGISTIC, LOG1PEXP, TANH, SIN, COS, ERF, POW (two args), SQRT,
- * FLOOR, SIGN, ABS) inline; no call leaves the module. The bound in ulp is in vecmath.c's table, which
+/* Emits op (one of EXP, LOG, LOG1P, EXPM1, LOGISTIC, LOG1PEXP, TANH, SIN, COS, ERF, POW (two args),
+ * SQRT, FLOOR, SIGN, ABS) inline; no call leaves the module. The bound in ulp is in vecmath.c's
+ * table, which
  * --emit and docs/language.md quote. */
 LLVMValueRef vecmath(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b);
 
@@ -70,21 +75,24 @@ LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef coun
 /* ---- scalar.c: expressions ---- */
 /* A point: values of indices. Lane l of a vector has index `along` at its value + l. */
 typedef struct Point {
-    Map values;      /* Index* → LLVMValueRef i64 (the first lane's value) */
-    Index *along;    /* the vectorised index, or NULL */
-    uint32_t lanes;  /* 1 when along is NULL */
+    Map values;        /* Index* → LLVMValueRef i64 (the first lane's value) */
+    Index *along;      /* the vectorised index, or NULL */
+    uint32_t lanes;    /* 1 when along is NULL */
     LLVMValueRef mask; /* <lanes x i1>: active lanes, or NULL for all. Reads of inactive lanes do
                           not touch memory */
-    Map known;       /* const Expr* → LLVMValueRef: values already there (acc, stores, cse) */
+    Map known;         /* const Expr* → LLVMValueRef: values already there (acc, stores, cse) */
 } Point;
-/* The value of a REAL expression (real, or vector when it varies by lane: always of `lanes` lanes). */
+/* The value of a REAL expression (real, or vector when it varies by lane: always of `lanes` lanes).
+ */
 LLVMValueRef scalar_real(Gen *g, Point *p, const Expr *e);
 LLVMValueRef scalar_bool(Gen *g, Point *p, const Expr *e);
 LLVMValueRef scalar_int(Gen *g, Point *p, const Expr *e);
-/* The address of tensor[subs] at the first lane, and the stride along `along` in elements when it is
- * affine in it (*stride), else *stride = INT64_MIN. */
-LLVMValueRef scalar_address(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs, int64_t *stride);
-void scalar_store(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs, LLVMValueRef value);
+/* The address of tensor[subs] at the first lane, and the stride along `along` in elements when it
+ * is affine in it (*stride), else *stride = INT64_MIN. */
+LLVMValueRef scalar_address(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs,
+                            int64_t *stride);
+void scalar_store(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs,
+                  LLVMValueRef value);
 
 /* ---- kernels ---- */
 void kernel_map(Gen *g, const Kernel *k);      /* map.c */

@@ -69,7 +69,14 @@ typedef enum Op {
     OPS
 } Op;
 
-typedef enum ReduceOp { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_ARGMAX, REDUCE_ARGMIN } ReduceOp;
+typedef enum ReduceOp {
+    REDUCE_SUM,
+    REDUCE_MAX,
+    REDUCE_MIN,
+    REDUCE_PROD,
+    REDUCE_ARGMAX,
+    REDUCE_ARGMIN
+} ReduceOp;
 
 typedef enum DrawKind { DRAW_UNIFORM /* [0, 1) */, DRAW_NORMAL /* mean 0, variance 1 */ } DrawKind;
 
@@ -116,7 +123,7 @@ struct Expr {
         struct {
             const Expr *num; /* EX_AFFINE */
             int64_t den;
-        } div; /* EX_FLOORDIV and EX_MOD */
+        } div;               /* EX_FLOORDIV and EX_MOD */
         const Expr *integer; /* EX_REAL: an EX_AFFINE */
         struct {
             Op op;
@@ -187,24 +194,25 @@ typedef struct Module {
     Vec(Equation *) equations; /* in an order in which they can run, after ir_order */
     Vec(Root) roots;
     Vec(Update) updates;
-    Map definitions;           /* Tensor* → Equation* */
-    Map gradients;             /* Tensor* (param or input) → Tensor* declared for its gradient of
-                                  the loss; diff_reverse adds the defining equation */
-    Tensor *loss;              /* rank 0, or NULL */
-    int64_t max_batch;         /* for planning */
+    Map definitions;   /* Tensor* → Equation* */
+    Map gradients;     /* Tensor* (param or input) → Tensor* declared for its gradient of
+                          the loss; diff_reverse adds the defining equation */
+    Tensor *loss;      /* rank 0, or NULL */
+    int64_t max_batch; /* for planning */
 } Module;
 
 /* ---- building ------------------------------------------------------------------------- */
 
 Module *ir_module(Ctx *ctx, Sym name);
 /* A local tensor gets a name made unique by a suffix. dims are copied. */
-Tensor *ir_tensor(Ctx *ctx, Module *m, TensorKind kind, Sym name, uint32_t rank, const int64_t *dims,
-                  int64_t classes, Span span);
+Tensor *ir_tensor(Ctx *ctx, Module *m, TensorKind kind, Sym name, uint32_t rank,
+                  const int64_t *dims, int64_t classes, Span span);
 /* Makes a tensor of another module (a param, an input) known to this one. */
 void ir_use_tensor(Ctx *ctx, Module *m, Tensor *tensor);
 Index *ir_index(Ctx *ctx, Sym name, int64_t extent);
 /* `free` is copied. Asserts that the result has no equation yet and that the extents agree. */
-Equation *ir_define(Ctx *ctx, Module *m, Tensor *result, Index *const *free, const Expr *body, Span span);
+Equation *ir_define(Ctx *ctx, Module *m, Tensor *result, Index *const *free, const Expr *body,
+                    Span span);
 Equation *ir_definition(const Module *m, const Tensor *tensor); /* NULL for leaves */
 /* Fresh free indices for a result: named by `names` or, where NULL, i, j, k, … and `batch`. */
 Index **ir_free_indices(Ctx *ctx, const Tensor *tensor, const Sym *names);
@@ -255,7 +263,8 @@ void ir_visit(Ctx *ctx, const Expr *e, void (*visit)(void *data, const Expr *e),
 /* Replaces indices: Map Index* → const Expr* (INT). Bound indices inside are kept apart. */
 const Expr *ir_substitute(Ctx *ctx, const Expr *e, const Map *replacements);
 /* Rebuilds e with `change` asked first for every node: a non-NULL answer replaces it. */
-const Expr *ir_rewrite(Ctx *ctx, const Expr *e, const Expr *(*change)(void *data, const Expr *e), void *data);
+const Expr *ir_rewrite(Ctx *ctx, const Expr *e, const Expr *(*change)(void *data, const Expr *e),
+                       void *data);
 int64_t tensor_elements(const Tensor *tensor, int64_t batch);
 
 /* ---- the algebra of indices (affine.c) -------------------------------------------------- */
@@ -271,8 +280,8 @@ bool ir_inside(Ctx *ctx, const Expr *e, int64_t extent, const Expr *const *known
 /* When not inside: an assignment of the indices at which e leaves 0..extent-1. Fills values in the
  * order of `indices` (the distinct indices of e, at most max of them); returns their number,
  * with *value the subscript there. -1 when none was found. */
-int ir_outside_example(Ctx *ctx, const Expr *e, int64_t extent, const Expr *const *known, uint32_t nknown,
-                       Index **indices, int64_t *values, int max, int64_t *value);
+int ir_outside_example(Ctx *ctx, const Expr *e, int64_t extent, const Expr *const *known,
+                       uint32_t nknown, Index **indices, int64_t *values, int max, int64_t *value);
 
 /* ---- passes ----------------------------------------------------------------------------- */
 
@@ -308,8 +317,8 @@ typedef struct IrValues {
 /* The leaves must be set; computes all equations (and no update). */
 void ir_eval(Ctx *ctx, const Module *m, IrValues *values);
 
-/* The random numbers of EX_DRAW, also what codegen must emit: Philox4x32-10 (Salmon et al., SC 2011)
- * with key = seed (low, high) and counter = (counter low, site, step low, step high).
+/* The random numbers of EX_DRAW, also what codegen must emit: Philox4x32-10 (Salmon et al., SC
+ * 2011) with key = seed (low, high) and counter = (counter low, site, step low, step high).
  * UNIFORM: word 0 >> 8, times 2^-24. NORMAL: Box-Muller, sqrt(-2 log u) cos(2 pi v) with
  * u = ((word 0 >> 8) + 1) * 2^-24, v = (word 1 >> 8) * 2^-24. The same in f32 and f64. */
 double ir_draw_value(DrawKind kind, uint64_t seed, uint64_t step, uint32_t site, uint64_t counter);

@@ -13,18 +13,24 @@
  *             `t[i] == v` where v is a free index: the gradient of a gather)
  *   SCAN      for time (up or down): the kernels of `steps`, which see the time as an index
  *
- * A store's value may read `acc` (at the free indices), any tensor computed by an earlier kernel, and, at
- * the very same point only, tensors stored by the same kernel earlier in its list.
+ * A store's value may read `acc` (at the free indices), any tensor computed by an earlier kernel,
+ * and, at the very same point only, tensors stored by the same kernel earlier in its list.
  */
 #ifndef DLC_PLAN_PLAN_H
 #define DLC_PLAN_PLAN_H
 
 #include "ir/ir.h"
 
-typedef enum KernelKind { KERNEL_MAP, KERNEL_REDUCE, KERNEL_CONTRACT, KERNEL_SCATTER, KERNEL_SCAN } KernelKind;
+typedef enum KernelKind {
+    KERNEL_MAP,
+    KERNEL_REDUCE,
+    KERNEL_CONTRACT,
+    KERNEL_SCATTER,
+    KERNEL_SCAN
+} KernelKind;
 
 typedef struct Store {
-    Tensor *tensor;    /* written at the kernel's free indices, in the tensor's dimension order */
+    Tensor *tensor; /* written at the kernel's free indices, in the tensor's dimension order */
     const Expr *value;
 } Store;
 
@@ -39,16 +45,16 @@ typedef struct Roles {
 typedef struct Kernel Kernel;
 struct Kernel {
     KernelKind kind;
-    Sym name;         /* of its main result; for messages, profiles, symbols */
+    Sym name; /* of its main result; for messages, profiles, symbols */
     Span span;
-    Index **free;     /* the loops, outer to inner; the last one is the vectorised one */
+    Index **free; /* the loops, outer to inner; the last one is the vectorised one */
     uint32_t nfree;
     ReduceOp op;
     Index **over;
     uint32_t nover;
     const Expr *body;
-    Tensor *acc;      /* a pseudo-tensor with the dims of `free`; never in memory unless stored */
-    Roles roles;      /* CONTRACT */
+    Tensor *acc; /* a pseudo-tensor with the dims of `free`; never in memory unless stored */
+    Roles roles; /* CONTRACT */
     Store *stores;
     uint32_t nstores;
     /* SCATTER: result[.., row, ..] where dim scatter_dim is given by `row` */
@@ -59,7 +65,7 @@ struct Kernel {
     int direction;
     Kernel **steps;
     uint32_t nsteps;
-    double flops;     /* for one example, or in all when nothing depends on the batch */
+    double flops; /* for one example, or in all when nothing depends on the batch */
 };
 
 typedef enum Place {
@@ -74,24 +80,25 @@ typedef struct Buffer {
     Tensor *tensor;
     Place place;
     uint32_t slot;
-    int64_t offset; /* bytes, a multiple of 64 */
-    int64_t bytes;  /* for max_batch examples */
+    int64_t offset;       /* bytes, a multiple of 64 */
+    int64_t bytes;        /* for max_batch examples */
     uint32_t first, last; /* kernels between which it lives (ARENA) */
 } Buffer;
 
 /* One compiled function: the kernels for a module, in order. */
 typedef struct Function {
-    Sym name;         /* "step", "forward", … */
+    Sym name; /* "step", "forward", … */
     Module *module;
     bool f64;
     Vec(Kernel *) kernels;
     Vec(Buffer) buffers;
-    Map buffer_of;    /* Tensor* → Buffer*; two tensors may share one */
-    int64_t arena_bytes; /* includes the workspace */
+    Map buffer_of;                             /* Tensor* → Buffer*; two tensors may share one */
+    int64_t arena_bytes;                       /* includes the workspace */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */
 } Function;
 
-/* Where the parameters and the state lie; the same for all functions of a model. Offsets in bytes. */
+/* Where the parameters and the state lie; the same for all functions of a model. Offsets in bytes.
+ */
 typedef struct Layout {
     Map params; /* Tensor* → int64_t* */
     Map states;
@@ -107,23 +114,24 @@ typedef struct PlanOptions {
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,
                     uint32_t nstates, int64_t real_bytes);
-/* inputs: the tensors for call->inputs, in order. Results are the module's roots, in order. NULL with
- * messages for what cannot be compiled yet. */
-Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *inputs, uint32_t ninputs,
-                        const Layout *layout, const PlanOptions *options);
+/* inputs: the tensors for call->inputs, in order. Results are the module's roots, in order. NULL
+ * with messages for what cannot be compiled yet. */
+Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *inputs,
+                        uint32_t ninputs, const Layout *layout, const PlanOptions *options);
 void plan_print(Ctx *ctx, Text *out, const Function *f);
 void plan_verify(Ctx *ctx, const Function *f);
 
 /* Bytes of packing space for a contraction: the largest over a function is its workspace_bytes. The
  * blocking that codegen uses comes from the same formula (plan/cost.c). */
 typedef struct Blocking {
-    int64_t tile_m, tile_n; /* register tile: rows, and columns in reals (a multiple of the lanes) */
+    int64_t tile_m,
+        tile_n; /* register tile: rows, and columns in reals (a multiple of the lanes) */
     int64_t block_k, block_n; /* of the packed panel of b; 0: b is read where it lies */
     bool pack_b;
     int64_t workspace_bytes;
 } Blocking;
-Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes, uint32_t vector_registers,
-                       int64_t l1_bytes, int64_t l2_bytes);
+Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
+                       uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes);
 
 /* Row-major strides in elements; dims[0] may be the batch, whose stride is known. */
 void plan_strides(const Tensor *tensor, int64_t *strides);

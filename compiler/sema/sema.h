@@ -24,21 +24,22 @@ typedef struct Model {
     Sym name;
     Span span;
     const Tree *tree;
-    Vec(Tensor *) inputs;  /* in order of declaration; dim 0 is the batch */
+    Vec(Tensor *) inputs; /* in order of declaration; dim 0 is the batch */
     Vec(Tensor *) targets;
     Vec(Tensor *) params;
-    Vec(Tensor *) states;  /* the model's own, then the optimizer's */
+    Vec(Tensor *) states; /* the model's own, then the optimizer's */
     Vec(Metric) metrics;
     uint32_t nstats;
 
     /* All in the form sema makes them, not yet normalised. The leaves (inputs, targets, params,
      * states) are the same Tensor objects in each. */
-    Module *init;   /* updates: the initial value of every param and state. Uses max_batch 1. */
-    Module *train;  /* train = true: loss; gradients declared for every param; updates: new values
-                       of params and states. NULL loss and no updates for a model without loss */
-    Module *infer;  /* train = false: roots are the outputs */
+    Module *init;     /* updates: the initial value of every param and state. Uses max_batch 1. */
+    Module *train;    /* train = true: loss; gradients declared for every param; updates: new values
+                         of params and states. NULL loss and no updates for a model without loss */
+    Module *infer;    /* train = false: roots are the outputs */
     Module *evaluate; /* train = false: roots `loss` and `stat.0`, `stat.1`, …: means over the
-                         batch, from which `finish` computes the metrics. NULL without loss and metrics */
+                         batch, from which `finish` computes the metrics. NULL without loss and
+                         metrics */
     Module *finish; /* one input `stats[nstats]` (unbatched): roots are the metrics. NULL without */
 } Model;
 
@@ -57,15 +58,15 @@ Program *sema_program(Ctx *ctx);
 /* Declares the items of a file and, for imports, those of the files they name (relative to it; each
  * once; a cycle of imports is an error). */
 void sema_declare(Ctx *ctx, Program *program, const SyntaxFile *file, bool redefine);
-/* Names, kinds and argument counts of all definitions of the user's, also of those that no model uses
- * (definitions never used by a model of the file are a warning). */
+/* Names, kinds and argument counts of all definitions of the user's, also of those that no model
+ * uses (definitions never used by a model of the file are a warning). */
 void sema_check(Ctx *ctx, Program *program);
 /* Names of the user's models, data and train blocks in order of declaration. */
 uint32_t sema_models(const Program *program, const Sym **names);
 /* Expands a model (NULL name: the only or the last one). NULL, with messages, when it is wrong. */
 Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOptions *options);
-/* A scalar or tensor expression typed in the REPL, closed (no inputs): as a module with the root `it`.
- * NULL with messages when it is wrong. */
+/* A scalar or tensor expression typed in the REPL, closed (no inputs): as a module with the root
+ * `it`. NULL with messages when it is wrong. */
 Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression);
 
 /* The train block for the model (NULL name: the model's only one) and its data block, in the

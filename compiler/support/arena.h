@@ -22,6 +22,7 @@ char *arena_printf(Arena *arena, const char *format, ...) __attribute__((format(
 size_t arena_used(const Arena *arena);
 
 #define ARENA_NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))
-#define ARENA_ARRAY(arena, Type, count) ((Type *)arena_alloc((arena), (size_t)(count) * sizeof(Type)))
+#define ARENA_ARRAY(arena, Type, count)                                                            \
+    ((Type *)arena_alloc((arena), (size_t)(count) * sizeof(Type)))
 
 #endif

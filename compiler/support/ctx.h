@@ -20,9 +20,9 @@ struct Ctx {
     struct Names *names;
     Sources sources;
     Diags diags;
-    const char *stage;        /* the stage that runs now, for dlc_bug */
-    struct IrContext *ir;     /* hash-consing tables; made by the first ir_ call */
-    bool verify;              /* run the verifier of every stage */
+    const char *stage;    /* the stage that runs now, for dlc_bug */
+    struct IrContext *ir; /* hash-consing tables; made by the first ir_ call */
+    bool verify;          /* run the verifier of every stage */
 };
 
 void ctx_init(Ctx *ctx);

@@ -34,7 +34,8 @@ typedef struct Diags {
     uint32_t errors, warnings;
 } Diags;
 
-Diag *diag_error(Ctx *ctx, Span span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+Diag *diag_error(Ctx *ctx, Span span, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 Diag *diag_warning(Ctx *ctx, Span span, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void diag_note(Ctx *ctx, Diag *diag, Span span, const char *format, ...)
@@ -56,8 +57,8 @@ void diag_clear(Ctx *ctx);
 /* The nearest of the candidates by edit distance, or NULL when none is near. */
 const char *diag_nearest(const char *name, const char *const *candidates, uint32_t count);
 
-_Noreturn void dlc_bug(const Ctx *ctx, Span span, const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+_Noreturn void dlc_bug(const Ctx *ctx, Span span, const char *file, int line, const char *format,
+                       ...) __attribute__((format(printf, 5, 6)));
 #define DLC_BUG(ctx, span, ...) dlc_bug((ctx), (span), __FILE__, __LINE__, __VA_ARGS__)
 #define DLC_ASSERT(ctx, condition, span)                                                           \
     ((condition) ? (void)0 : DLC_BUG((ctx), (span), "`%s` does not hold", #condition))

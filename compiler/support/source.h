@@ -20,7 +20,7 @@ typedef struct Source {
     const char *path; /* as shown; "<std>/dense.dl" for the library, "<repl>" for typed text */
     const char *text; /* NUL-terminated */
     uint32_t length;
-    uint32_t begin;   /* offset of the first byte in the common numbering; at least 1 */
+    uint32_t begin; /* offset of the first byte in the common numbering; at least 1 */
     bool is_library;
 } Source;
 

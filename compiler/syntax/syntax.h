@@ -11,7 +11,7 @@
 
 /* A comment, kept aside for the printer. */
 typedef struct Comment {
-    Span span; /* from `#` to before the newline */
+    Span span;  /* from `#` to before the newline */
     bool alone; /* nothing but space before it on its line */
 } Comment;
 

@@ -17,13 +17,34 @@ typedef enum TreeKind {
 
 /* Operators of T_UNARY, T_BINARY. */
 typedef enum Operator {
-    OPR_ADD, OPR_SUB, OPR_MUL, OPR_DIV, OPR_MOD, OPR_POW,
-    OPR_EQ, OPR_NE, OPR_LT, OPR_LE, OPR_GT, OPR_GE,
-    OPR_AND, OPR_OR, OPR_NOT, OPR_NEG,
+    OPR_ADD,
+    OPR_SUB,
+    OPR_MUL,
+    OPR_DIV,
+    OPR_MOD,
+    OPR_POW,
+    OPR_EQ,
+    OPR_NE,
+    OPR_LT,
+    OPR_LE,
+    OPR_GT,
+    OPR_GE,
+    OPR_AND,
+    OPR_OR,
+    OPR_NOT,
+    OPR_NEG,
 } Operator;
 
 /* Reduction words; also the words of the reductions in ir.h, in the same order. */
-typedef enum ReduceWord { RED_SUM, RED_MEAN, RED_MAX, RED_MIN, RED_PROD, RED_ARGMAX, RED_ARGMIN } ReduceWord;
+typedef enum ReduceWord {
+    RED_SUM,
+    RED_MEAN,
+    RED_MAX,
+    RED_MIN,
+    RED_PROD,
+    RED_ARGMAX,
+    RED_ARGMIN
+} ReduceWord;
 
 typedef struct Tree Tree;
 typedef struct TreeList {
@@ -113,7 +134,7 @@ struct Tree {
         bool boolean;
         Sym name;
         struct {
-            Tree *base; /* T_NAME, T_CALL or a parenthesised expression */
+            Tree *base;    /* T_NAME, T_CALL or a parenthesised expression */
             TreeList subs; /* expressions or T_REST */
         } indexed;
         struct {

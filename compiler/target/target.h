@@ -1,4 +1,5 @@
-/* target/target.h: LLVM IR to code that runs: in this process, or in an object file with its header.
+/* target/target.h: LLVM IR to code that runs: in this process, or in an object file with its
+ * header.
  *
  * in:   an LLVM module from codegen      out: function pointers, or files
  */
@@ -7,8 +8,8 @@
 
 #include "codegen/codegen.h"
 
-/* The machine dlc runs on (NULL names), or the one asked for. NULL with a message when LLVM does not know
- * it. */
+/* The machine dlc runs on (NULL names), or the one asked for. NULL with a message when LLVM does
+ * not know it. */
 const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu);
 
 /* Runs the optimisation passes that compiled functions get (few: the code comes in good shape). */

@@ -1,0 +1,237 @@
+/* diff/transpose.c: which places of an equation read a given element.
+ *
+ * in:   a read x[A(o, r)] in an equation over the unknown indices (o, r), what is to be summed over
+ *       them, and the element x[p] asked for
+ * out:  the sum over all (o, r) with A(o, r) = p, as an expression in p
+ *
+ * Each subscript gives one equation A_d(o, r) = p_d over the integers. It is solved exactly:
+ *   - an unknown u with coefficient +1 or -1 is replaced by +-(p_d - rest), guarded by its range;
+ *   - with s*i + u and |s| > 1 as well, i and u are replaced together by quotient and remainder,
+ *     u = s*j + (q mod s), i = floor(q / s) - j with q = p_d - rest and a short new index j: every
+ *     output reads only the terms that reach it (the phases of a strided convolution);
+ *   - a single s*u is guarded by divisibility;
+ *   - what depends on data keeps its equation as a guard (plan makes a scatter of it).
+ * Unknowns that no equation fixes are summed over.
+ */
+#include "diff/private.h"
+
+typedef struct Solver {
+    Ctx *ctx;
+    Vec(Index *) unknowns; /* not yet fixed */
+    Map solved;            /* Index* → const Expr* in p and the unknowns left */
+    const Expr *guard;     /* what was left unsolved; ranges of the solved are added at the end */
+} Solver;
+
+static const Expr *apply(Solver *s, const Expr *e) {
+    return ir_substitute(s->ctx, e, &s->solved);
+}
+
+static void require(Solver *s, const Expr *condition) {
+    s->guard = ir_op2(s->ctx, OP_AND, s->guard, condition);
+}
+
+static void require_range(Solver *s, const Expr *value, int64_t extent) {
+    Ctx *ctx = s->ctx;
+    if (ir_inside(ctx, value, extent, NULL, 0)) return;
+    const Expr *size = extent == EXTENT_BATCH ? ir_batch(ctx) : ir_int(ctx, extent);
+    require(s, ir_op2(ctx, OP_GE, value, ir_int(ctx, 0)));
+    require(s, ir_op2(ctx, OP_LT, value, size));
+}
+
+/* index := value, everywhere. */
+static void fix(Solver *s, Index *index, const Expr *value) {
+    Map one = {0};
+    map_set(s->ctx->arena, &one, index, (void *)value);
+    for (uint32_t i = 0; i < s->solved.len; i++) {
+        const Expr *before = s->solved.entries[i].value;
+        s->solved.entries[i].value = (void *)ir_substitute(s->ctx, before, &one);
+    }
+    s->guard = ir_substitute(s->ctx, s->guard, &one);
+    map_set(s->ctx->arena, &s->solved, index, (void *)value);
+    for (uint32_t i = 0; i < s->unknowns.len; i++) {
+        if (s->unknowns.at[i] != index) continue;
+        memmove(&s->unknowns.at[i], &s->unknowns.at[i + 1],
+                (s->unknowns.len - i - 1) * sizeof *s->unknowns.at);
+        s->unknowns.len--;
+        return;
+    }
+}
+
+static bool is_unknown(const Solver *s, const Index *index) {
+    for (uint32_t i = 0; i < s->unknowns.len; i++)
+        if (s->unknowns.at[i] == index) return true;
+    return false;
+}
+
+/* The term of `sub` that is a bare unknown, occurring in no other term; NULL otherwise. */
+static Index *solvable(const Solver *s, const Expr *sub, uint32_t term) {
+    const Expr *atom = sub->affine.terms[term].atom;
+    if (atom->kind != EX_INDEX || !is_unknown(s, atom->index)) return NULL;
+    for (uint32_t t = 0; t < sub->affine.nterms; t++)
+        if (t != term && ir_uses_index(sub->affine.terms[t].atom, atom->index)) return NULL;
+    return atom->index;
+}
+
+static bool holds_unknown(const Solver *s, const Expr *e) {
+    for (uint32_t i = 0; i < s->unknowns.len; i++)
+        if (ir_uses_index(e, s->unknowns.at[i])) return true;
+    return false;
+}
+
+/* The batch counts as the largest, so that it is solved for rather than summed over. */
+static bool larger(const Index *a, const Index *b) {
+    if (a->extent == EXTENT_BATCH || b->extent == EXTENT_BATCH) return a->extent == EXTENT_BATCH;
+    return a->extent > b->extent;
+}
+
+static const Expr *without_term(Ctx *ctx, const Expr *sub, uint32_t term) {
+    const Expr *value = ir_int_atom(ctx, sub->affine.terms[term].atom);
+    return ir_int_sub(ctx, sub, ir_int_scale(ctx, value, sub->affine.terms[term].coefficient));
+}
+
+/* u has coefficient +-1, i has stride of magnitude > 1: both from quotient and remainder. */
+static void solve_strided(Solver *s, const Expr *sub, uint32_t unit, uint32_t strided,
+                          const Expr *p) {
+    Ctx *ctx = s->ctx;
+    Index *u = sub->affine.terms[unit].atom->index, *i = sub->affine.terms[strided].atom->index;
+    int64_t sign = sub->affine.terms[unit].coefficient;
+    int64_t stride = sub->affine.terms[strided].coefficient * sign; /* of i, once u has +1 */
+    const Expr *ui = ir_index_value(ctx, u), *ii = ir_index_value(ctx, i);
+    const Expr *rest = ir_int_sub(ctx, sub, ir_int_scale(ctx, ui, sign));
+    rest = ir_int_sub(ctx, rest, ir_int_scale(ctx, ii, stride * sign));
+    const Expr *q = ir_int_scale(ctx, ir_int_sub(ctx, p, rest), sign); /* q = stride*i + u */
+    int64_t step = stride < 0 ? -stride : stride;
+    Index *j = ir_index(ctx, u->name, (u->extent + step - 1) / step);
+    const Expr *ji = ir_index_value(ctx, j);
+    const Expr *u_value = ir_int_add(ctx, ir_int_scale(ctx, ji, step), ir_mod(ctx, q, step));
+    const Expr *i_value = ir_int_sub(ctx, ir_floordiv(ctx, q, step), ji);
+    if (stride < 0) i_value = ir_int_scale(ctx, i_value, -1);
+    vec_push(ctx->arena, &s->unknowns, j);
+    fix(s, u, u_value);
+    fix(s, i, i_value);
+}
+
+/* An unknown with stride > 1 beside the unit one, whose solution would otherwise be summed in vain.
+ */
+static int strided_partner(const Solver *s, const Expr *sub, uint32_t unit) {
+    int best = -1;
+    for (uint32_t t = 0; t < sub->affine.nterms; t++) {
+        int64_t c = sub->affine.terms[t].coefficient;
+        if (t == unit || (c >= -1 && c <= 1) || !solvable(s, sub, t)) continue;
+        Index *index = sub->affine.terms[t].atom->index;
+        if (index->extent == EXTENT_BATCH) continue;
+        if (best < 0 || larger(index, sub->affine.terms[best].atom->index)) best = (int)t;
+    }
+    return best;
+}
+
+/* sub = p for one dimension. */
+static void solve(Solver *s, const Expr *sub, const Expr *p) {
+    Ctx *ctx = s->ctx;
+    sub = apply(s, sub);
+    int unit = -1, other = -1;
+    for (uint32_t t = 0; t < sub->affine.nterms; t++) {
+        Index *index = solvable(s, sub, t);
+        if (!index) continue;
+        int64_t c = sub->affine.terms[t].coefficient;
+        int *slot = c == 1 || c == -1 ? &unit : &other;
+        if (*slot < 0 || larger(index, sub->affine.terms[*slot].atom->index)) *slot = (int)t;
+    }
+    int partner = unit >= 0 ? strided_partner(s, sub, (uint32_t)unit) : -1;
+    if (partner >= 0 && sub->affine.terms[unit].atom->index->extent != EXTENT_BATCH) {
+        solve_strided(s, sub, (uint32_t)unit, (uint32_t)partner, p);
+        return;
+    }
+    if (unit >= 0) {
+        Index *u = sub->affine.terms[unit].atom->index;
+        const Expr *value = ir_int_sub(ctx, p, without_term(ctx, sub, (uint32_t)unit));
+        value = ir_int_scale(ctx, value, sub->affine.terms[unit].coefficient);
+        fix(s, u, value);
+        return;
+    }
+    const Expr *rest = other >= 0 ? without_term(ctx, sub, (uint32_t)other) : NULL;
+    if (other >= 0 && !holds_unknown(s, rest)) {
+        Index *u = sub->affine.terms[other].atom->index;
+        int64_t c = sub->affine.terms[other].coefficient;
+        const Expr *q = ir_int_sub(ctx, p, rest);
+        if (c < 0) q = ir_int_scale(ctx, q, -1), c = -c;
+        require(s, ir_op2(ctx, OP_EQ, ir_mod(ctx, q, c), ir_int(ctx, 0)));
+        const Expr *value = ir_floordiv(ctx, q, c);
+        fix(s, u, value);
+        return;
+    }
+    require(s, ir_op2(ctx, OP_EQ, sub, p));
+}
+
+/* Reads that may lie outside after the substitution: zero there. They are only read under the
+ * guard, or the zero makes the guard superfluous. */
+static const Expr *guard_read(void *data, const Expr *e) {
+    Ctx *ctx = data;
+    if (e->kind != EX_READ || e->read.otherwise) return NULL;
+    uint32_t rank = e->read.tensor->rank;
+    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, rank);
+    for (uint32_t d = 0; d < rank; d++) subs[d] = ir_rewrite(ctx, e->read.subs[d], guard_read, ctx);
+    const Expr *zero = e->type == TY_INT ? ir_int(ctx, 0) : ir_number(ctx, 0);
+    return ir_read(ctx, e->read.tensor, subs, zero);
+}
+
+/* Is e a product of reads and numbers? Then a zero read makes it zero. */
+static bool is_product(const Expr *e) {
+    if (e->kind == EX_NUMBER || e->kind == EX_BATCH) return true;
+    if (e->kind == EX_READ) return e->type == TY_REAL;
+    if (e->kind != EX_OP) return false;
+    if (e->op.op == OP_MUL) return is_product(e->op.args[0]) && is_product(e->op.args[1]);
+    if (e->op.op == OP_NEG) return is_product(e->op.args[0]);
+    return e->op.op == OP_DIV && is_product(e->op.args[0]) &&
+           (e->op.args[1]->kind == EX_NUMBER || e->op.args[1]->kind == EX_BATCH);
+}
+
+/* Is the range guard of `index` also that of a dimension of a factor of the product? */
+static bool product_guards(const Expr *e, const Index *index) {
+    if (e->kind == EX_OP) {
+        if (e->op.op == OP_DIV || e->op.op == OP_NEG) return product_guards(e->op.args[0], index);
+        return product_guards(e->op.args[0], index) || product_guards(e->op.args[1], index);
+    }
+    if (e->kind != EX_READ || e->read.otherwise) return false;
+    for (uint32_t d = 0; d < e->read.tensor->rank; d++) {
+        const Expr *sub = e->read.subs[d];
+        bool bare = sub->affine.offset == 0 && sub->affine.nterms == 1 &&
+                    sub->affine.terms[0].coefficient == 1 &&
+                    sub->affine.terms[0].atom->kind == EX_INDEX &&
+                    sub->affine.terms[0].atom->index == index;
+        if (bare && e->read.tensor->dims[d] == index->extent) return true;
+    }
+    return false;
+}
+
+/* The multiplier at the solution, zero where an unknown would leave its range; ranges that a factor
+ * of the product checks anyway are left to it. */
+static const Expr *guarded(Solver *s, Index *const *unknowns, uint32_t n, const Expr *multiplier) {
+    Ctx *ctx = s->ctx;
+    bool product = is_product(multiplier);
+    for (uint32_t i = 0; i < n; i++) {
+        const Expr *value = map_get(&s->solved, unknowns[i]);
+        if (!value) continue;
+        if (product && product_guards(multiplier, unknowns[i])) continue;
+        require_range(s, value, unknowns[i]->extent);
+    }
+    const Expr *guard = ir_rewrite(ctx, s->guard, guard_read, ctx);
+    const Expr *moved = ir_rewrite(ctx, apply(s, multiplier), guard_read, ctx);
+    return ir_select(ctx, guard, moved, ir_number(ctx, 0));
+}
+
+const Expr *diff_transpose(Ctx *ctx, const Expr *read, Index *const *at, Index *const *unknowns,
+                           uint32_t nunknowns, const Expr *multiplier) {
+    Solver s = {.ctx = ctx, .guard = ir_truth(ctx, true)};
+    for (uint32_t i = 0; i < nunknowns; i++) vec_push(ctx->arena, &s.unknowns, unknowns[i]);
+    /* Bare indices first: they are then known where others are compound. */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
+            const Expr *sub = read->read.subs[d];
+            bool bare = sub->affine.nterms == 1 && sub->affine.terms[0].coefficient == 1 &&
+                        sub->affine.terms[0].atom->kind == EX_INDEX;
+            if (bare == (pass == 0)) solve(&s, sub, ir_index_value(ctx, at[d]));
+        }
+    const Expr *value = guarded(&s, unknowns, nunknowns, multiplier);
+    return ir_reduce(ctx, REDUCE_SUM, s.unknowns.at, s.unknowns.len, value);
+}
