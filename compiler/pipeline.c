@@ -1,0 +1,115 @@
+/* pipeline.c: the stages, one after the other.
+ *
+ * Each function runs one stage for a model on what the stage before left; a verifier runs behind
+ * each when the Ctx asks for it. Every function returns NULL or false after a message.
+ */
+#include "pipeline.h"
+
+Model *pipeline_expand(Ctx *ctx, Program *program, const char *name,
+                       const PipelineOptions *options) {
+    ctx->stage = "sema";
+    Model *model = sema_model(ctx, program, name, &options->sema);
+    if (!model || diag_failed(ctx)) return NULL;
+    Module *modules[] = {model->init, model->train, model->infer, model->evaluate, model->finish};
+    for (size_t i = 0; ctx->verify && i < sizeof modules / sizeof *modules; i++)
+        if (modules[i]) ir_verify(ctx, modules[i], false);
+    return model;
+}
+
+bool pipeline_normalize(Ctx *ctx, Module *m) {
+    ctx->stage = "ir";
+    ir_normalize(ctx, m);
+    if (diag_failed(ctx)) return false;
+    if (ctx->verify) ir_verify(ctx, m, true);
+    return true;
+}
+
+bool pipeline_differentiate(Ctx *ctx, Model *model) {
+    Module *m = model->train;
+    if (!m || !m->loss) return true;
+    if (!pipeline_normalize(ctx, m)) return false;
+    ctx->stage = "diff";
+    diff_reverse(ctx, m, model->params.at, model->params.len);
+    if (diag_failed(ctx)) return false;
+    return pipeline_normalize(ctx, m);
+}
+
+PlanOptions pipeline_plan_options(const PipelineOptions *options) {
+    const Machine *machine = options->machine;
+    return (PlanOptions){.f64 = options->f64,
+                         .vector_bytes = machine->vector_bytes,
+                         .vector_registers = machine->vector_registers,
+                         .l1_bytes = machine->l1_bytes,
+                         .l2_bytes = machine->l2_bytes};
+}
+
+Tensor **pipeline_ports(Ctx *ctx, const Model *model, uint32_t *count) {
+    *count = model->inputs.len + model->targets.len;
+    Tensor **ports = ARENA_ARRAY(ctx->arena, Tensor *, *count + 1);
+    for (uint32_t i = 0; i < model->inputs.len; i++) ports[i] = model->inputs.at[i];
+    for (uint32_t i = 0; i < model->targets.len; i++)
+        ports[model->inputs.len + i] = model->targets.at[i];
+    return ports;
+}
+
+static bool plan_one(Ctx *ctx, Planned *planned, Function **slot, Module *m, const char *name,
+                     Tensor *const *ports, uint32_t nports, const PlanOptions *options) {
+    ctx->stage = "plan";
+    Function *f = plan_function(ctx, m, name, ports, nports, planned->layout, options);
+    if (!f || diag_failed(ctx)) return false;
+    if (ctx->verify) plan_verify(ctx, f);
+    *slot = planned->all[planned->nall++] = f;
+    return true;
+}
+
+/* The metrics from their statistics: tiny, and always in double precision. */
+static bool plan_finish(Ctx *ctx, Planned *planned, const PlanOptions *options) {
+    Module *m = planned->model->finish;
+    PlanOptions f64 = *options;
+    f64.f64 = true;
+    Tensor *stats = NULL;
+    for (uint32_t i = 0; i < m->tensors.len; i++)
+        if (m->tensors.at[i]->kind == TENSOR_INPUT) stats = m->tensors.at[i];
+    if (!pipeline_normalize(ctx, m)) return false;
+    return plan_one(ctx, planned, &planned->finish, m, "finish", &stats, stats ? 1 : 0, &f64);
+}
+
+Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
+    Planned *planned = ARENA_NEW(ctx->arena, Planned);
+    PlanOptions plan = pipeline_plan_options(options);
+    planned->model = model;
+    planned->layout = plan_layout(ctx, model->params.at, model->params.len, model->states.at,
+                                  model->states.len, options->f64 ? 8 : 4);
+    uint32_t nports;
+    Tensor **ports = pipeline_ports(ctx, model, &nports);
+    bool trains = model->train && model->train->loss && !options->inference;
+
+    if (!pipeline_normalize(ctx, model->init)) return NULL;
+    if (!plan_one(ctx, planned, &planned->init, model->init, "init", NULL, 0, &plan)) return NULL;
+    if (trains && !pipeline_differentiate(ctx, model)) return NULL;
+    if (trains &&
+        !plan_one(ctx, planned, &planned->step, model->train, "step", ports, nports, &plan))
+        return NULL;
+    if (!pipeline_normalize(ctx, model->infer)) return NULL;
+    if (!plan_one(ctx, planned, &planned->forward, model->infer, "forward", ports, nports, &plan))
+        return NULL;
+    if (options->inference) return planned;
+    if (model->evaluate) {
+        if (!pipeline_normalize(ctx, model->evaluate)) return NULL;
+        if (!plan_one(ctx, planned, &planned->evaluate, model->evaluate, "evaluate", ports, nports,
+                      &plan))
+            return NULL;
+    }
+    if (model->finish && !plan_finish(ctx, planned, &plan)) return NULL;
+    return planned;
+}
+
+LLVMModuleRef pipeline_generate(Ctx *ctx, LLVMContextRef llvm, const char *name,
+                                Function *const *functions, uint32_t nfunctions,
+                                const PipelineOptions *options) {
+    ctx->stage = "codegen";
+    LLVMModuleRef module = codegen_module(ctx, llvm, name, functions, nfunctions, options->machine);
+    if (!module || diag_failed(ctx)) return NULL;
+    ctx->stage = "target";
+    return target_optimize(ctx, module, options->machine) ? module : NULL;
+}

@@ -1,0 +1,35 @@
+/* session.h: what the files of the public interface share. Private to this folder.
+ */
+#ifndef DLC_SESSION_H
+#define DLC_SESSION_H
+
+#include "dlc.h"
+#include "pipeline.h"
+
+struct Dlc {
+    Ctx ctx;
+    Program *program;
+    Vec(SyntaxFile *) files; /* the user's, in the order they were loaded */
+    Vec(Jit *) jits;
+    Vec(const char *) model_names;
+    uint32_t typed; /* lines typed so far, for their names in messages */
+};
+
+/* The options in the pipeline's terms; false, with a message, when the machine is not known. */
+bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out);
+
+/* describe.c: what the outside learns about a compiled model. */
+DlrtModel *describe_model(Ctx *ctx, const Planned *planned, bool f64, int64_t max_batch);
+const DlcSummary *describe_summary(Ctx *ctx, const Planned *planned, int64_t batch);
+/* "[3, 4]" without the batch; "[]" for a scalar. */
+const char *describe_shape(Ctx *ctx, const Tensor *tensor);
+
+/* gradients.c */
+const DlcGradients *gradients_compile(Dlc *dlc, const DlcOptions *options);
+
+/* Compiles planned functions into this process. NULL after a message. */
+Jit *session_jit(Dlc *dlc, const char *name, Function *const *functions, uint32_t nfunctions,
+                 const PipelineOptions *options);
+DlrtFunction *session_find(Dlc *dlc, Jit *jit, const char *model, const char *function);
+
+#endif

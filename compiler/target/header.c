@@ -1,0 +1,140 @@
+/* target/header.c: prints the header of an object file.
+ *
+ * in:   the description of a compiled model      out: C text that documents itself
+ * The signatures here and those that codegen/export.c emits are the same by construction: inputs,
+ * targets and outputs in order of declaration.
+ */
+#include "target/header.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const char *const reserved[] = {
+    "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class",
+    "const", "constexpr", "continue", "default", "delete", "do", "double", "else", "enum",
+    "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
+    "int", "long", "mutable", "namespace", "new", "not", "operator", "or", "private", "protected",
+    "public", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct",
+    "switch", "template", "this", "throw", "true", "try", "typedef", "typeof", "union", "unsigned",
+    "using", "virtual", "void", "volatile", "while", "xor",
+    /* the parameters that every function has */
+    "params", "state", "n", "seed", "step", "arena"};
+
+const char *target_identifier(Ctx *ctx, const char *name) {
+    char *id = arena_strdup(ctx->arena, name);
+    for (char *p = id; *p; p++)
+        if (!isalnum((unsigned char)*p)) *p = '_';
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (strcmp(id, reserved[i]) == 0) return arena_printf(ctx->arena, "%s_", id);
+    return id;
+}
+
+static const char *upper(Ctx *ctx, const char *name) {
+    char *text = arena_strdup(ctx->arena, name);
+    for (char *p = text; *p; p++) *p = (char)toupper((unsigned char)*p);
+    return text;
+}
+
+static void put_shape(Text *out, uint32_t rank, const int64_t *dims) {
+    for (uint32_t d = 0; d < rank; d++) text_printf(out, "[%lld]", (long long)dims[d]);
+}
+
+typedef struct Header {
+    Ctx *ctx;
+    Text *out;
+    const DlrtModel *model;
+    const char *name, *macro, *real;
+} Header;
+
+static void put_ports(Header *h, const DlrtPort *ports, uint32_t n, bool is_output) {
+    for (uint32_t i = 0; i < n; i++)
+        text_printf(h->out, "%s%s *%s, ", is_output ? "" : "const ",
+                    ports[i].classes ? "int32_t" : h->real,
+                    target_identifier(h->ctx, ports[i].name));
+}
+
+static void describe_ports(Header *h, const char *what, const DlrtPort *ports, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const DlrtPort *port = &ports[i];
+        text_printf(h->out, " *   %-7s %s%s", what, target_identifier(h->ctx, port->name),
+                    port->batched ? "[n]" : "");
+        put_shape(h->out, port->rank, port->dims);
+        if (port->classes)
+            text_printf(h->out, ", whole numbers 0 .. %lld", (long long)port->classes - 1);
+        text_put(h->out, "\n");
+    }
+}
+
+static void put_sizes(Header *h) {
+    const DlrtModel *m = h->model;
+    text_printf(h->out, "#define %s_BATCH %lld /* examples in a call, at most */\n", h->macro,
+                (long long)m->max_batch);
+    text_printf(h->out, "#define %s_PARAMS %lld /* %ss */\n", h->macro,
+                (long long)m->params_elements, h->real);
+    text_printf(h->out, "#define %s_STATE %lld /* %ss; may be 0 */\n", h->macro,
+                (long long)m->state_elements, h->real);
+    text_printf(h->out, "#define %s_ARENA %lld /* bytes, 64-byte aligned */\n\n", h->macro,
+                (long long)m->arena_bytes);
+    if (!m->nparams) return;
+    text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major. */\n",
+                h->real);
+    for (uint32_t i = 0; i < m->nparams; i++) {
+        const DlrtTensor *p = &m->params[i];
+        text_printf(h->out, "#define %s_AT_%s %lld /* %s", h->macro,
+                    target_identifier(h->ctx, p->name), (long long)p->offset, p->name);
+        put_shape(h->out, p->rank, p->dims);
+        text_put(h->out, " */\n");
+    }
+    text_put(h->out, "\n");
+}
+
+static void put_functions(Header *h, bool trains) {
+    const DlrtModel *m = h->model;
+    Text *out = h->out;
+    text_printf(out, "/* Initial parameters and state; the same for the same seed. */\n");
+    text_printf(out, "void %s_init(%s *params, %s *state, uint64_t seed);\n\n", h->name, h->real,
+                h->real);
+    text_printf(out, "/* Runs the model on n examples, 1 <= n <= %s_BATCH.\n", h->macro);
+    describe_ports(h, "input", m->inputs, m->ninputs);
+    describe_ports(h, "output", m->outputs, m->noutputs);
+    text_put(out, " */\n");
+    text_printf(out, "void %s_forward(const %s *params, const %s *state, ", h->name, h->real,
+                h->real);
+    put_ports(h, m->inputs, m->ninputs, false);
+    put_ports(h, m->outputs, m->noutputs, true);
+    text_put(out, "int64_t n, void *arena);\n");
+    if (!trains) return;
+    text_printf(
+        out,
+        "\n/* One training step on n examples, 1 <= n <= %s_BATCH: updates params and state and\n"
+        " * returns the loss before the update. `step` counts from 1; `seed` feeds the random\n"
+        " * draws, if the model has any.\n",
+        h->macro);
+    describe_ports(h, "input", m->inputs, m->ninputs);
+    describe_ports(h, "target", m->targets, m->ntargets);
+    text_put(out, " */\n");
+    text_printf(out, "%s %s_step(%s *params, %s *state, ", h->real, h->name, h->real, h->real);
+    put_ports(h, m->inputs, m->ninputs, false);
+    put_ports(h, m->targets, m->ntargets, false);
+    text_put(out, "int64_t n, uint64_t seed, uint64_t step, void *arena);\n");
+}
+
+void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains) {
+    const char *name = target_identifier(ctx, model->name);
+    Header h = {
+        ctx, out, model, name, upper(ctx, name), model->real_bytes == 8 ? "double" : "float"};
+    text_printf(out, "/* Model `%s`, compiled by dlc.\n *\n", model->name);
+    text_put(out, " * The functions call nothing, allocate nothing and keep nothing: all memory is "
+                  "the caller's.\n"
+                  " * params, state and arena must be 64-byte aligned; the arena needs no "
+                  "initialisation and\n"
+                  " * may be used for other things between calls. Two threads may call at the same "
+                  "time with\n"
+                  " * different arenas, as long as only one of them writes the parameters.\n */\n");
+    text_printf(out, "#ifndef DLC_MODEL_%s_H\n#define DLC_MODEL_%s_H\n\n#include <stdint.h>\n\n",
+                h.macro, h.macro);
+    text_put(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    put_sizes(&h);
+    put_functions(&h, trains);
+    text_put(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
+}
