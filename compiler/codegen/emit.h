@@ -24,6 +24,7 @@ typedef struct Gen {
     LLVMValueRef seed, step; /* i64 */
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
+    Map enclosing;           /* Index* → i64: the times of the scans around the current kernel */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
@@ -40,6 +41,26 @@ LLVMValueRef gen_splat(Gen *g, LLVMValueRef scalar, uint32_t lanes);
 LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
                            uint32_t nargs);
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* The number of turns of an index: a constant, or n for the batch. */
+LLVMValueRef gen_extent(const Gen *g, const Index *index);
+/* <lanes x i1>: is l < active? */
+LLVMValueRef gen_lane_mask(Gen *g, LLVMValueRef active, uint32_t lanes);
+/* <0, step, 2*step, …> of i64 or i32. */
+LLVMValueRef gen_iota(const Gen *g, LLVMTypeRef integer, uint32_t lanes, int64_t step);
+LLVMValueRef gen_element_address(Gen *g, LLVMTypeRef element, LLVMValueRef base,
+                                 LLVMValueRef offset); /* base + offset elements */
+/* Consecutive elements, aligned as one element. Lanes where mask is false are not touched; they
+ * read as `otherwise` (NULL: anything). mask may be NULL: all lanes. */
+LLVMValueRef gen_load(Gen *g, LLVMTypeRef element, LLVMValueRef address, uint32_t lanes,
+                      LLVMValueRef mask, LLVMValueRef otherwise);
+void gen_store(Gen *g, LLVMValueRef address, LLVMValueRef value, LLVMValueRef mask);
+/* The same at a vector of addresses. */
+LLVMValueRef gen_gather(Gen *g, LLVMTypeRef element, LLVMValueRef addresses, uint32_t lanes,
+                        LLVMValueRef mask, LLVMValueRef otherwise);
+void gen_scatter(Gen *g, LLVMValueRef addresses, LLVMValueRef value, LLVMValueRef mask);
+/* What an element of the tensor is in memory: real, or i32 for classes. */
+LLVMTypeRef gen_element(const Gen *g, const Tensor *tensor);
+LLVMValueRef gen_base(Gen *g, const Tensor *tensor); /* asserts that it has one */
 /* fast-math is never set globally: contraction to fma is explicit, NaN and infinity are respected.
  */
 
@@ -82,6 +103,13 @@ typedef struct Point {
                           not touch memory */
     Map known;         /* const Expr* → LLVMValueRef: values already there (acc, stores, cse) */
 } Point;
+/* A point without indices, apart from the times of enclosing scans. Every Point begins here. */
+Point point_new(Gen *g, Index *along, uint32_t lanes, LLVMValueRef mask);
+/* A copy whose maps can grow on their own: what becomes known inside a loop must not be believed
+ * behind it. */
+Point point_copy(Gen *g, const Point *p);
+void point_set(Gen *g, Point *p, const Index *index, LLVMValueRef value);
+void point_know(Gen *g, Point *p, const Expr *e, LLVMValueRef value);
 /* The value of a REAL expression (real, or vector when it varies by lane: always of `lanes` lanes).
  */
 LLVMValueRef scalar_real(Gen *g, Point *p, const Expr *e);

@@ -31,6 +31,7 @@ typedef enum KernelKind {
 
 typedef struct Store {
     Tensor *tensor; /* written at the kernel's free indices, in the tensor's dimension order */
+    Index **at;     /* the index of each dimension of the tensor: one of `free`, or a scan's time */
     const Expr *value;
 } Store;
 
