@@ -33,6 +33,27 @@ unsigned dlc_show_messages(Dlc *dlc, FILE *out, bool color, bool json) {
     return errors;
 }
 
+typedef Vec(DlcMessage) Messages;
+
+static void add_message(Dlc *dlc, const Diag *diag, Messages *messages) {
+    Location at = source_locate(&dlc->ctx.sources, diag->span);
+    DlcMessage message = {(DlcSeverity)diag->severity, at.source ? at.source->path : "", at.line,
+                          at.column, diag->message};
+    vec_push(dlc->ctx.arena, messages, message);
+}
+
+size_t dlc_messages(Dlc *dlc, const DlcMessage **messages) {
+    Messages found = {0};
+    for (uint32_t i = 0; i < dlc->ctx.diags.all.len; i++) {
+        const Diag *diag = dlc->ctx.diags.all.at[i];
+        add_message(dlc, diag, &found);
+        for (uint32_t k = 0; k < diag->attached.len; k++)
+            add_message(dlc, diag->attached.at[k], &found);
+    }
+    *messages = found.at;
+    return found.len;
+}
+
 /* ---- loading ---------------------------------------------------------------------------- */
 
 static bool declare(Dlc *dlc, const Source *source) {

@@ -34,6 +34,18 @@ DLC_API bool dlc_check(Dlc *dlc);
 /* Shows and clears the messages. Returns the number of errors among them. */
 DLC_API unsigned dlc_show_messages(Dlc *dlc, FILE *out, bool color, bool json);
 
+typedef enum DlcSeverity { DLC_ERROR, DLC_WARNING, DLC_NOTE, DLC_HELP } DlcSeverity;
+/* One collected message: an error or warning, or a note or help that belongs to the one before it.
+ * line 0: nowhere in particular. */
+typedef struct DlcMessage {
+    DlcSeverity severity;
+    const char *path;
+    unsigned line, column;
+    const char *text;
+} DlcMessage;
+/* The messages collected so far, without clearing them. */
+DLC_API size_t dlc_messages(Dlc *dlc, const DlcMessage **messages);
+
 typedef enum DlcTyped { DLC_TYPED_DONE, DLC_TYPED_UNFINISHED, DLC_TYPED_FAILED } DlcTyped;
 /* One thing typed into a session: a definition (replacing an earlier one of the name), or an
  * expression, whose value is printed to `out`. */

@@ -1,0 +1,81 @@
+/* driver/driver.h: what the files of the command share.
+ *
+ * The command is the first user of the two public headers and knows nothing else of the compiler.
+ * Results go to stdout, everything else to stderr. Exit status: 0 good, 1 the model or the data is
+ * wrong, 2 the command line is wrong.
+ */
+#ifndef DLC_DRIVER_H
+#define DLC_DRIVER_H
+
+#include "dlc.h"
+#include "runtime/dlrt.h"
+
+enum { EXIT_GOOD = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+/* Everything that options can say. */
+typedef struct Options {
+    const char *file; /* the .dl file; NULL in the REPL */
+    const char *model, *data, *save, *resume, *weights, *output, *emit, *triple, *cpu, *part,
+        *color;
+    int64_t epochs, batch, count; /* 0: not given */
+    uint64_t seed;
+    bool has_seed;
+    double tolerance; /* 0: not given */
+    DlcSetting *settings;
+    size_t nsettings;
+    bool json, help, inference, f64, verify_each, expect, split, show, check_only;
+} Options;
+
+/* A session of the command: one run, or a whole REPL. */
+typedef struct Driver {
+    Dlc *dlc;
+    bool interactive; /* in the REPL */
+    /* What the last training left, for eval and predict in the REPL. */
+    const DlrtModel *model;
+    DlrtSession *session;
+} Driver;
+
+typedef struct Verb {
+    const char *name, *summary, *details;
+    int (*run)(Driver *driver, const Options *options);
+} Verb;
+
+extern const Verb verbs[]; /* ends with a NULL name */
+const Verb *verb_find(const char *name);
+
+/* options.c: parses words after the verb. False after a message on stderr. */
+bool options_parse(const Verb *verb, int nwords, char **words, Options *options);
+void options_free(Options *options);
+void options_help(const Verb *verb, FILE *out);
+void usage(FILE *out);
+
+/* Shows the compiler's messages on stderr. Returns EXIT_WRONG if there were errors, else EXIT_GOOD.
+ */
+int show_messages(Driver *driver, const Options *options);
+/* A runtime error in the same form. */
+void show_error(const Options *options, const DlrtError *error);
+DlcOptions compile_options(const Options *options);
+
+/* show.c: numbers and pictures for people. */
+void put_json_string(FILE *out, const char *text);
+void put_json_number(FILE *out, double value);
+void put_scores_json(FILE *out, const DlrtModel *model, const DlrtScores *scores);
+void put_scores(FILE *out, const DlrtModel *model, const DlrtScores *scores);
+/* An example as a picture of characters, when its port has two dimensions larger than 1. */
+bool put_picture(FILE *out, const DlrtPort *port, const float *values);
+void put_bytes(FILE *out, double bytes);
+void put_count(FILE *out, double count);
+
+int run_check(Driver *driver, const Options *options);
+int run_summary(Driver *driver, const Options *options);
+int run_compile(Driver *driver, const Options *options);
+int run_fmt(Driver *driver, const Options *options);
+int run_train(Driver *driver, const Options *options);
+int run_eval(Driver *driver, const Options *options);
+int run_predict(Driver *driver, const Options *options);
+int run_gradcheck(Driver *driver, const Options *options);
+int run_repl(Driver *driver, const Options *options);
+/* expect.c: `check --verify` */
+int run_expect(const Options *options);
+
+#endif

@@ -1,0 +1,216 @@
+/* driver/options.c: the words behind a verb. One table says which options there are, for which
+ * verbs, and what they do; parsing and help both come from it. */
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum OptionKind {
+    OPT_FLAG,
+    OPT_TEXT,
+    OPT_COUNT,
+    OPT_SEED,
+    OPT_NUMBER,
+    OPT_SETTING
+} OptionKind;
+
+typedef struct Option {
+    const char *name;
+    OptionKind kind;
+    size_t field;
+    const char *verbs; /* " train eval ", or NULL for all */
+    const char *argument, *help;
+} Option;
+
+#define FIELD(name) offsetof(Options, name)
+
+static const Option table[] = {
+    {"--model", OPT_TEXT, FIELD(model), NULL, "NAME",
+     "which model of the file (default: the last)"},
+    {"--data", OPT_TEXT, FIELD(data), " train eval predict ", "PATH",
+     "folder in which the sources are looked up, or the file itself"},
+    {"--epochs", OPT_COUNT, FIELD(epochs), " train ", "N", "passes over the training data"},
+    {"--batch", OPT_COUNT, FIELD(batch), " train eval predict compile summary gradcheck ", "N",
+     "examples in a batch"},
+    {"--set", OPT_SETTING, 0, " train compile ", "NAME=NUMBER",
+     "an argument of the optimizer: --set lr=0.01"},
+    {"--seed", OPT_SEED, FIELD(seed), " train eval predict gradcheck ", "N",
+     "seed of initialisation, split, order and draws"},
+    {"--save", OPT_TEXT, FIELD(save), " train ", "FILE", "write the weights (safetensors)"},
+    {"--resume", OPT_TEXT, FIELD(resume), " train ", "FILE", "go on from saved weights"},
+    {"--weights", OPT_TEXT, FIELD(weights), " eval predict ", "FILE",
+     "weights saved by `train --save`"},
+    {"--part", OPT_TEXT, FIELD(part), " eval predict ", "PART",
+     "train, valid or test (default: the last that there is)"},
+    {"--count", OPT_COUNT, FIELD(count), " predict ", "N", "examples to predict (default: all)"},
+    {"--show", OPT_FLAG, FIELD(show), " predict ", NULL, "draw each example beside its prediction"},
+    {"--json", OPT_FLAG, FIELD(json), " check train eval predict summary gradcheck ", NULL,
+     "one JSON object a line on stdout"},
+    {"--output", OPT_TEXT, FIELD(output), " compile ", "FILE",
+     "the object file (also -o); - for stdout"},
+    {"--emit", OPT_TEXT, FIELD(emit), " compile ", "STAGES",
+     "any of syntax, sema, ir, diff, plan, codegen, llvm, asm, obj, header"},
+    {"--target", OPT_TEXT, FIELD(triple), " compile ", "TRIPLE", "compile for another machine"},
+    {"--cpu", OPT_TEXT, FIELD(cpu), " compile train eval predict ", "NAME",
+     "compile for this processor"},
+    {"--inference", OPT_FLAG, FIELD(inference), " compile ", NULL, "without the training step"},
+    {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict ", NULL, "double precision"},
+    {"--tolerance", OPT_NUMBER, FIELD(tolerance), " gradcheck ", "X",
+     "largest relative difference allowed (default 1e-6)"},
+    {"--check", OPT_FLAG, FIELD(check_only), " fmt ", NULL,
+     "only say whether the file is formatted"},
+    {"--verify", OPT_FLAG, FIELD(expect), " check ", NULL,
+     "compare the messages with `# expect-error {{…}}` comments"},
+    {"--split", OPT_FLAG, FIELD(split), " check ", NULL,
+     "with --verify: the parts between `# -----` lines are files of their own"},
+    {"--verify-each", OPT_FLAG, FIELD(verify_each), NULL, NULL, "check invariants between stages"},
+    {"--color", OPT_TEXT, FIELD(color), NULL, "WHEN", "auto, always or never"},
+    {"--help", OPT_FLAG, FIELD(help), NULL, NULL, "this text"},
+};
+
+enum { NOPTIONS = sizeof table / sizeof *table };
+
+static bool applies(const Option *option, const Verb *verb) {
+    if (!option->verbs) return true;
+    char word[32];
+    snprintf(word, sizeof word, " %s ", verb->name);
+    return strstr(option->verbs, word) != NULL;
+}
+
+void options_help(const Verb *verb, FILE *out) {
+    bool repl = strcmp(verb->name, "repl") == 0;
+    fprintf(out, "dlc %s %s[options]\n%s\n\n%s\n\noptions:\n", verb->name,
+            repl ? "[FILE.dl] " : "FILE.dl ", verb->summary, verb->details);
+    for (int i = 0; i < NOPTIONS; i++) {
+        if (!applies(&table[i], verb)) continue;
+        char left[48];
+        snprintf(left, sizeof left, "%s %s", table[i].name,
+                 table[i].argument ? table[i].argument : "");
+        fprintf(out, "  %-22s %s\n", left, table[i].help);
+    }
+}
+
+void usage(FILE *out) {
+    fputs("dlc FILE.dl VERB [options]     (or: dlc VERB FILE.dl [options])\n\nverbs:\n", out);
+    for (const Verb *v = verbs; v->name; v++) fprintf(out, "  %-10s %s\n", v->name, v->summary);
+    fputs("\n`dlc VERB --help` describes one verb; `dlc --version` prints the version.\n", out);
+}
+
+static bool complain(const char *message, const char *word) {
+    fprintf(stderr, "dlc: ");
+    fprintf(stderr, message, word);
+    fputc('\n', stderr);
+    return false;
+}
+
+static bool parse_count(const char *text, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno || value < 1 || value > 1000000000) return false;
+    *out = value;
+    return true;
+}
+
+static bool parse_seed(const char *text, uint64_t *out) {
+    char *end;
+    errno = 0;
+    if (*text == '-') return false;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *end || errno) return false;
+    *out = value;
+    return true;
+}
+
+static bool parse_number(const char *text, double *out) {
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && *out - *out == 0;
+}
+
+static bool parse_setting(const char *text, Options *options) {
+    const char *equals = strchr(text, '=');
+    double value;
+    if (!equals || equals == text || !parse_number(equals + 1, &value))
+        return complain("--set wants NAME=NUMBER, got `%s`", text);
+    DlcSetting *grown = realloc(options->settings, (options->nsettings + 1) * sizeof *grown);
+    if (!grown) return complain("out of memory%s", "");
+    options->settings = grown;
+    options->settings[options->nsettings++] =
+        (DlcSetting){strndup(text, (size_t)(equals - text)), value};
+    return true;
+}
+
+static bool store(const Option *option, const char *text, Options *options) {
+    char *field = (char *)options + option->field;
+    switch (option->kind) {
+    case OPT_FLAG: *(bool *)field = true; return true;
+    case OPT_TEXT: *(const char **)field = text; return true;
+    case OPT_COUNT:
+        if (parse_count(text, (int64_t *)field)) return true;
+        fprintf(stderr, "dlc: %s wants a whole number from 1, got `%s`\n", option->name, text);
+        return false;
+    case OPT_SEED:
+        options->has_seed = true;
+        if (parse_seed(text, (uint64_t *)field)) return true;
+        fprintf(stderr, "dlc: %s wants a whole number, got `%s`\n", option->name, text);
+        return false;
+    case OPT_NUMBER:
+        if (parse_number(text, (double *)field)) return true;
+        fprintf(stderr, "dlc: %s wants a number, got `%s`\n", option->name, text);
+        return false;
+    case OPT_SETTING: return parse_setting(text, options);
+    }
+    return false;
+}
+
+/* `--name value`, `--name=value`, `-o value`. Moves *at past what it took. */
+static bool parse_option(const Verb *verb, int nwords, char **words, int *at, Options *options) {
+    const char *word = words[(*at)++];
+    if (strcmp(word, "-h") == 0) word = "--help";
+    bool output = strcmp(word, "-o") == 0;
+    const char *equals = output ? NULL : strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    for (int i = 0; i < NOPTIONS; i++) {
+        const Option *option = &table[i];
+        bool same =
+            output ? strcmp(option->name, "--output") == 0
+                   : strlen(option->name) == length && strncmp(option->name, word, length) == 0;
+        if (!same || !applies(option, verb)) continue;
+        if (option->kind == OPT_FLAG) {
+            if (equals) return complain("%s takes no value", option->name);
+            return store(option, NULL, options);
+        }
+        if (equals) return store(option, equals + 1, options);
+        if (*at >= nwords) return complain("%s wants a value", word);
+        return store(option, words[(*at)++], options);
+    }
+    fprintf(stderr, "dlc: `%s` is no option of `dlc %s`; see `dlc %s --help`\n", word, verb->name,
+            verb->name);
+    return false;
+}
+
+bool options_parse(const Verb *verb, int nwords, char **words, Options *options) {
+    for (int at = 0; at < nwords;) {
+        if (words[at][0] == '-' && words[at][1]) {
+            if (!parse_option(verb, nwords, words, &at, options)) return false;
+        } else if (!options->file) {
+            options->file = words[at++];
+        } else {
+            return complain("one file at a time, please: `%s` is a second one", words[at]);
+        }
+    }
+    const char *color = options->color;
+    if (color && strcmp(color, "auto") != 0 && strcmp(color, "always") != 0 &&
+        strcmp(color, "never") != 0)
+        return complain("--color wants auto, always or never, got `%s`", color);
+    return true;
+}
+
+void options_free(Options *options) {
+    for (size_t i = 0; i < options->nsettings; i++) free((void *)options->settings[i].name);
+    free(options->settings);
+    *options = (Options){0};
+}

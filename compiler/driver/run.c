@@ -1,0 +1,456 @@
+/* driver/run.c: train, eval, predict: a compiled model, its data and its weights brought together.
+ */
+#include "driver/driver.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the three verbs need. */
+typedef struct Run {
+    Driver *driver;
+    const Options *options;
+    const DlrtModel *model;
+    DlrtTrainSpec spec; /* the file's, with the options in */
+    const DlrtDataSpec *data_spec;
+    DlrtData *data;
+    DlrtSession *session;
+    bool own_session;
+    double drawn; /* when the progress line was last drawn */
+} Run;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = 1;
+}
+
+static void close_run(Run *run) {
+    if (run->data) dlrt_data_close(run->data);
+    if (run->session && run->own_session) dlrt_session_close(run->session);
+    run->data = NULL;
+    run->session = NULL;
+}
+
+static int fail(Run *run, const DlrtError *error) {
+    show_error(run->options, error);
+    close_run(run);
+    return EXIT_WRONG;
+}
+
+static const char *shown_file(const Options *options) {
+    return options->file ? options->file : "the session";
+}
+
+/* Compiles the model and finds its train and data blocks. */
+static int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
+    *run = (Run){.driver = driver, .options = options};
+    const DlrtTrainSpec *spec = dlc_train_spec(driver->dlc, options->model);
+    run->spec = spec ? *spec : (DlrtTrainSpec){.epochs = 10, .batch = 64};
+    if (options->epochs) run->spec.epochs = options->epochs;
+    if (options->batch) run->spec.batch = options->batch;
+    if (options->has_seed) run->spec.seed = options->seed;
+    run->data_spec = dlc_data_spec(driver->dlc, spec ? spec->data : NULL);
+    if (reuse && driver->session && !options->weights) {
+        run->model = driver->model;
+        run->session = driver->session;
+        return EXIT_GOOD;
+    }
+    DlcOptions compile = compile_options(options);
+    run->model = dlc_compile(driver->dlc, &compile);
+    int status = show_messages(driver, options);
+    return run->model ? status : EXIT_WRONG;
+}
+
+static int open_data(Run *run) {
+    DlrtError error = {0};
+    if (!run->data_spec) {
+        fprintf(stderr,
+                "error: %s has no data block for `%s`: say where its data comes from, as in\n"
+                "    data d { source csv(\"file.csv\") }\n    train %s on d { epochs: 10 }\n",
+                shown_file(run->options), run->model->name, run->model->name);
+        return EXIT_WRONG;
+    }
+    run->data =
+        dlrt_data_open(run->data_spec, run->model, run->options->data, run->spec.seed, &error);
+    return run->data ? EXIT_GOOD : fail(run, &error);
+}
+
+/* ---- training --------------------------------------------------------------------------- */
+
+static void clear_line(void) {
+    fputs("\r\033[K", stderr);
+}
+
+static bool on_progress(void *user, const DlrtProgress *p) {
+    Run *run = user;
+    double now = dlrt_seconds();
+    if (isatty(STDERR_FILENO) && !run->options->json &&
+        (now - run->drawn > 0.1 || p->batch == p->batches)) {
+        run->drawn = now;
+        char bar[31];
+        int64_t full = p->batches ? 30 * p->batch / p->batches : 0;
+        for (int i = 0; i < 30; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
+        bar[30] = 0;
+        fprintf(stderr, "\repoch %lld/%lld [%s] %lld/%lld  loss %.4g \033[K", (long long)p->epoch,
+                (long long)p->epochs, bar, (long long)p->batch, (long long)p->batches, p->loss);
+        fflush(stderr);
+    }
+    return !interrupted;
+}
+
+static void epoch_json(const Run *run, const DlrtEpoch *e) {
+    printf("{\"event\":\"epoch\",\"epoch\":%lld,\"train\":{\"loss\":", (long long)e->epoch);
+    put_json_number(stdout, e->train_loss);
+    printf("}");
+    if (e->valid.present) {
+        printf(",\"valid\":");
+        put_scores_json(stdout, run->model, &e->valid);
+    }
+    printf(",\"seconds\":");
+    put_json_number(stdout, e->seconds);
+    printf("}\n");
+}
+
+static bool on_epoch(void *user, const DlrtEpoch *e) {
+    Run *run = user;
+    if (run->options->json) {
+        epoch_json(run, e);
+    } else {
+        if (isatty(STDERR_FILENO)) clear_line();
+        printf("epoch %*lld/%lld  loss %-8.5g", e->epochs > 99 ? 4 : 2, (long long)e->epoch,
+               (long long)e->epochs, e->train_loss);
+        if (e->valid.present) {
+            printf("  valid: ");
+            put_scores(stdout, run->model, &e->valid);
+        }
+        printf("  %.2f s\n", e->seconds);
+    }
+    fflush(stdout);
+    return !interrupted;
+}
+
+static const char *const part_names[] = {"train", "valid", "test"};
+
+static void put_end(const Run *run, const DlrtTrained *t) {
+    const DlrtScores *scores[] = {&t->train, &t->valid, &t->test};
+    if (!run->options->json) {
+        for (int i = 0; i < 3; i++) {
+            if (!scores[i]->present) continue;
+            printf("%-6s ", part_names[i]);
+            put_scores(stdout, run->model, scores[i]);
+            printf("  (%lld examples)\n", (long long)scores[i]->count);
+        }
+        printf("%lld epochs in %.2f s%s\n", (long long)t->epochs, t->seconds,
+               t->stopped ? ", stopped" : "");
+        return;
+    }
+    printf("{\"event\":\"end\",\"epochs\":%lld", (long long)t->epochs);
+    for (int i = 0; i < 3; i++) {
+        if (!scores[i]->present) continue;
+        printf(",\"%s\":", part_names[i]);
+        put_scores_json(stdout, run->model, scores[i]);
+    }
+    printf(",\"stopped\":%s,\"seconds\":", t->stopped ? "true" : "false");
+    put_json_number(stdout, t->seconds);
+    printf("}\n");
+}
+
+/* In the REPL the trained weights stay for the next command. */
+static void keep_session(Run *run) {
+    if (!run->driver->interactive) return;
+    if (run->driver->session) dlrt_session_close(run->driver->session);
+    run->driver->session = run->session;
+    run->driver->model = run->model;
+    run->own_session = false;
+}
+
+static int train(Run *run) {
+    const Options *options = run->options;
+    DlrtError error = {0};
+    DlrtTrained trained;
+    int64_t done = 0;
+    run->session = dlrt_session_open(run->model, run->spec.seed, &error);
+    run->own_session = true;
+    if (!run->session) return fail(run, &error);
+    if (options->resume && !dlrt_load(run->session, options->resume, &done, &error))
+        return fail(run, &error);
+    DlrtTraining training = {.epochs = run->spec.epochs,
+                             .batch = run->model->max_batch,
+                             .first_epoch = done,
+                             .seed = run->spec.seed,
+                             .user = run,
+                             .on_progress = on_progress,
+                             .on_epoch = on_epoch};
+    if (done >= training.epochs) {
+        fprintf(stderr, "error: %s already has %lld epochs; ask for more with --epochs\n",
+                options->resume, (long long)done);
+        close_run(run);
+        return EXIT_WRONG;
+    }
+    interrupted = 0;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND}, before;
+    sigaction(SIGINT, &action, &before);
+    bool good = dlrt_train(run->session, run->data, &training, &trained, &error);
+    sigaction(SIGINT, &before, NULL);
+    if (isatty(STDERR_FILENO) && !options->json) clear_line();
+    if (!good) return fail(run, &error);
+    if (options->save && !dlrt_save(run->session, options->save, trained.epochs, &error))
+        return fail(run, &error);
+    put_end(run, &trained);
+    if (options->save) fprintf(stderr, "wrote %s\n", options->save);
+    keep_session(run);
+    close_run(run);
+    return trained.stopped ? EXIT_INTERRUPTED : EXIT_GOOD;
+}
+
+int run_train(Driver *driver, const Options *options) {
+    Run run;
+    int status = open_model(&run, driver, options, false);
+    if (status != EXIT_GOOD) return status;
+    if (!run.model->step) {
+        fprintf(stderr, "error: model `%s` cannot be trained: it has no %s statement\n",
+                run.model->name,
+                run.model->evaluate && run.model->nparams ? "`optimizer`" : "`loss`");
+        return EXIT_WRONG;
+    }
+    status = open_data(&run);
+    return status == EXIT_GOOD ? train(&run) : status;
+}
+
+/* ---- eval and predict --------------------------------------------------------------------- */
+
+static int load_weights(Run *run) {
+    DlrtError error = {0};
+    int64_t epoch;
+    if (run->session) return EXIT_GOOD;
+    if (!run->options->weights) {
+        fprintf(stderr,
+                "error: say which weights: --weights FILE, written by `dlc %s train --save FILE`\n",
+                run->options->file ? run->options->file : "FILE.dl");
+        close_run(run);
+        return EXIT_USAGE;
+    }
+    run->session = dlrt_session_open(run->model, run->spec.seed, &error);
+    run->own_session = true;
+    if (!run->session) return fail(run, &error);
+    if (!dlrt_load(run->session, run->options->weights, &epoch, &error)) return fail(run, &error);
+    return EXIT_GOOD;
+}
+
+static bool choose_part(const Run *run, DlrtPart *part) {
+    for (int i = DLRT_PARTS - 1; i >= 0; i--) {
+        bool asked = run->options->part && strcmp(run->options->part, part_names[i]) == 0;
+        bool found = dlrt_data_count(run->data, (DlrtPart)i) > 0;
+        if (asked && !found) {
+            fprintf(stderr, "error: the data has no %s part\n", part_names[i]);
+            return false;
+        }
+        if (asked || (!run->options->part && found)) {
+            *part = (DlrtPart)i;
+            return true;
+        }
+    }
+    fprintf(stderr, "dlc: --part wants train, valid or test, got `%s`\n", run->options->part);
+    return false;
+}
+
+/* Everything that eval and predict need; EXIT_GOOD or closed. */
+static int open_trained(Run *run, Driver *driver, const Options *options, DlrtPart *part) {
+    int status = open_model(run, driver, options, true);
+    if (status == EXIT_GOOD) status = load_weights(run);
+    if (status == EXIT_GOOD) status = open_data(run);
+    if (status != EXIT_GOOD) return status;
+    if (choose_part(run, part)) return EXIT_GOOD;
+    close_run(run);
+    return EXIT_USAGE;
+}
+
+int run_eval(Driver *driver, const Options *options) {
+    Run run;
+    DlrtPart part;
+    DlrtScores scores;
+    DlrtError error = {0};
+    int status = open_trained(&run, driver, options, &part);
+    if (status != EXIT_GOOD) return status;
+    if (!run.model->evaluate) {
+        fprintf(stderr,
+                "error: model `%s` has neither loss nor metric, so there is nothing to evaluate\n",
+                run.model->name);
+        close_run(&run);
+        return EXIT_WRONG;
+    }
+    if (!dlrt_evaluate(run.session, run.data, part, &scores, &error)) return fail(&run, &error);
+    if (options->json) {
+        put_scores_json(stdout, run.model, &scores);
+        putchar('\n');
+    } else {
+        printf("%-6s ", part_names[part]);
+        put_scores(stdout, run.model, &scores);
+        printf("  (%lld examples)\n", (long long)scores.count);
+    }
+    close_run(&run);
+    return EXIT_GOOD;
+}
+
+/* One value of a port of the model, as a float. */
+static double value_at(const DlrtModel *model, const DlrtPort *port, const void *array, int64_t i) {
+    if (port->classes) return ((const int32_t *)array)[i];
+    return model->real_bytes == 8 ? ((const double *)array)[i] : ((const float *)array)[i];
+}
+
+static int64_t port_bytes(const DlrtModel *model, const DlrtPort *port) {
+    return port->classes ? 4 : model->real_bytes;
+}
+
+/* The target whose classes an output of probabilities or scores stands for: same number of classes.
+ */
+static int class_port(const DlrtModel *model, const DlrtPort *output) {
+    int64_t classes = output->classes ? output->classes : output->rank == 1 ? output->elements : 0;
+    for (uint32_t i = 0; classes > 1 && i < model->ntargets; i++)
+        if (model->targets[i].classes == classes) return (int)(model->ninputs + i);
+    return -1;
+}
+
+static int64_t best_class(const DlrtModel *model, const DlrtPort *port, const void *array,
+                          int64_t first) {
+    if (port->classes) return (int64_t)value_at(model, port, array, first);
+    int64_t best = 0;
+    for (int64_t k = 1; k < port->elements; k++)
+        if (value_at(model, port, array, first + k) > value_at(model, port, array, first + best))
+            best = k;
+    return best;
+}
+
+static void put_class(FILE *out, const DlrtData *data, int port, int64_t k) {
+    const char *name = dlrt_data_class(data, (uint32_t)port, k);
+    if (name)
+        fputs(name, out);
+    else
+        fprintf(out, "%lld", (long long)k);
+}
+
+/* A target with the shape of this output: its scale is the output's too. */
+static int value_port(const DlrtModel *model, uint32_t output) {
+    if (model->noutputs != model->ntargets && model->ntargets != 1) return -1;
+    uint32_t target = model->noutputs == model->ntargets ? output : 0;
+    const DlrtPort *port = &model->targets[target];
+    bool same = !port->classes && port->elements == model->outputs[output].elements;
+    return same ? (int)(model->ninputs + target) : -1;
+}
+
+static void put_values(const Run *run, uint32_t output, const void *array, int64_t first,
+                       bool json) {
+    const DlrtPort *port = &run->model->outputs[output];
+    int target = value_port(run->model, output);
+    if (json || port->elements != 1) putchar('[');
+    for (int64_t k = 0; k < port->elements; k++) {
+        double value = value_at(run->model, port, array, first + k);
+        if (target >= 0) value = dlrt_data_unscale(run->data, (uint32_t)target, k, value);
+        if (k) fputs(json ? "," : ", ", stdout);
+        if (json)
+            put_json_number(stdout, value);
+        else
+            printf("%.5g", value);
+    }
+    if (json || port->elements != 1) putchar(']');
+}
+
+static void put_prediction_json(const Run *run, DlrtPart part, int64_t example,
+                                void *const *outputs) {
+    const DlrtModel *m = run->model;
+    printf("{\"example\":%lld,\"part\":\"%s\"", (long long)example, part_names[part]);
+    for (uint32_t i = 0; i < m->noutputs; i++) {
+        int64_t first = m->outputs[i].batched ? example * m->outputs[i].elements : 0;
+        int port = class_port(m, &m->outputs[i]);
+        putchar(',');
+        put_json_string(stdout, m->outputs[i].name);
+        putchar(':');
+        put_values(run, i, outputs[i], first, true);
+        if (port < 0) continue;
+        int64_t k = best_class(m, &m->outputs[i], outputs[i], first);
+        const char *name = dlrt_data_class(run->data, (uint32_t)port, k);
+        char number[32];
+        snprintf(number, sizeof number, "%lld", (long long)k);
+        printf(",\"class\":");
+        put_json_string(stdout, name ? name : number);
+    }
+    printf("}\n");
+}
+
+static void put_truth(const Run *run, DlrtPart part, int64_t example) {
+    const DlrtModel *m = run->model;
+    for (uint32_t i = 0; i < m->ntargets; i++) {
+        const DlrtPort *port = &m->targets[i];
+        const void *values = dlrt_data_example(run->data, part, m->ninputs + i, example);
+        if (port->elements != 1) continue;
+        printf("   %s ", port->name);
+        double value = value_at(m, port, values, 0);
+        if (port->classes)
+            put_class(stdout, run->data, (int)(m->ninputs + i), (int64_t)value);
+        else
+            printf("%.5g", dlrt_data_unscale(run->data, m->ninputs + i, 0, value));
+    }
+}
+
+static void put_prediction(const Run *run, DlrtPart part, int64_t example, void *const *outputs) {
+    const DlrtModel *m = run->model;
+    for (uint32_t i = 0; run->options->show && i < m->ninputs && m->real_bytes == 4; i++)
+        put_picture(stdout, &m->inputs[i], dlrt_data_example(run->data, part, i, example));
+    printf("%s %lld:", part_names[part], (long long)example);
+    for (uint32_t i = 0; i < m->noutputs; i++) {
+        const DlrtPort *port = &m->outputs[i];
+        int64_t first = port->batched ? example * port->elements : 0;
+        int classes = class_port(m, port);
+        printf("  %s ", port->name);
+        if (classes < 0) {
+            put_values(run, i, outputs[i], first, false);
+            continue;
+        }
+        int64_t k = best_class(m, port, outputs[i], first);
+        put_class(stdout, run->data, classes, k);
+        if (!port->classes) printf(" (%.4g)", value_at(m, port, outputs[i], first + k));
+    }
+    put_truth(run, part, example);
+    printf(run->options->show ? "\n\n" : "\n");
+}
+
+static bool allocate_outputs(const DlrtModel *m, int64_t n, void **outputs) {
+    for (uint32_t i = 0; i < m->noutputs; i++) {
+        int64_t elements = m->outputs[i].elements * (m->outputs[i].batched ? n : 1);
+        outputs[i] = calloc((size_t)elements + 1, (size_t)port_bytes(m, &m->outputs[i]));
+        if (!outputs[i]) return false;
+    }
+    return true;
+}
+
+int run_predict(Driver *driver, const Options *options) {
+    Run run;
+    DlrtPart part;
+    DlrtError error = {0};
+    int status = open_trained(&run, driver, options, &part);
+    if (status != EXIT_GOOD) return status;
+    const DlrtModel *m = run.model;
+    int64_t n = dlrt_data_count(run.data, part);
+    if (options->count && options->count < n) n = options->count;
+    void **outputs = calloc(m->noutputs + 1, sizeof *outputs);
+    bool good = outputs && allocate_outputs(m, n, outputs);
+    if (!good)
+        snprintf(error.message, sizeof error.message, "out of memory for %lld predictions",
+                 (long long)n);
+    good = good && dlrt_predict(run.session, run.data, part, 0, n, outputs, &error);
+    for (int64_t i = 0; good && i < n; i++) {
+        if (options->json)
+            put_prediction_json(&run, part, i, outputs);
+        else
+            put_prediction(&run, part, i, outputs);
+    }
+    for (uint32_t i = 0; outputs && i < m->noutputs; i++) free(outputs[i]);
+    free(outputs);
+    if (!good) return fail(&run, &error);
+    close_run(&run);
+    return EXIT_GOOD;
+}
