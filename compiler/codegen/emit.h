@@ -82,6 +82,32 @@ LLVMValueRef loop_carry(Gen *g, Loop *loop, LLVMValueRef init);
  * asked for, is the final value (the initial one when the loop ran zero times). */
 void loop_end(Gen *g, Loop *loop, const LLVMValueRef *next, LLVMValueRef *out);
 
+/* ---- linear.c: where an element lies, as a sum over indices ---- */
+/* offset + sum of coefficient * atom, in elements. */
+typedef struct Linear {
+    int64_t offset;
+    Vec(Term) terms;
+} Linear;
+/* The distance of tensor[subs] from the first element. Quotients and remainders that belong
+ * together are recombined: a flattened tensor is read without a division. */
+Linear linear_address(Gen *g, const Tensor *tensor, const Expr *const *subs);
+/* One loop over one or more adjacent indices of a kernel: they are merged where every use of them
+ * amounts to their row-major position. The last one, `index`, runs over all of it, and the others
+ * stay 0. */
+typedef struct Axis {
+    Index *index;
+    Index **merged; /* all, `index` included */
+    uint32_t nmerged;
+    int64_t turns;       /* -1: not known before it runs */
+    LLVMValueRef extent; /* i64 */
+} Axis;
+typedef struct Axes {
+    Axis *at;
+    uint32_t len;
+    uint32_t vector; /* number of the axis with the kernel's vector index; len when it has none */
+} Axes;
+Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindices);
+
 /* ---- vecmath.c: elementary functions on a real or a vector of reals ---- */
 /* Emits op (one of EXP, LOG, LOG1P, EXPM1, LOGISTIC, LOG1PEXP, TANH, SIN, COS, ERF, POW (two args),
  * SQRT, FLOOR, SIGN, ABS) inline; no call leaves the module. The bound in ulp is in vecmath.c's
@@ -121,6 +147,14 @@ LLVMValueRef scalar_address(Gen *g, Point *p, const Tensor *tensor, const Expr *
                             int64_t *stride);
 void scalar_store(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs,
                   LLVMValueRef value);
+
+/* ---- map.c ---- */
+typedef void PointBody(Gen *g, Point *p, void *data);
+/* Calls body at the points of the axes, which are scalar, but for the vector axis: whole vectors,
+ * then what is left over. The vector axis is the innermost loop. */
+void loop_points(Gen *g, const Point *p, const Axes *axes, PointBody *body, void *data);
+/* All values of the kernel's stores at a point, then the writes. */
+void kernel_stores(Gen *g, Point *p, const Kernel *k);
 
 /* ---- kernels ---- */
 void kernel_map(Gen *g, const Kernel *k);      /* map.c */

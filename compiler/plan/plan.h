@@ -48,8 +48,9 @@ struct Kernel {
     KernelKind kind;
     Sym name; /* of its main result; for messages, profiles, symbols */
     Span span;
-    Index **free; /* the loops, outer to inner; the last one is the vectorised one */
+    Index **free; /* the loops, outer to inner */
     uint32_t nfree;
+    Index *vector; /* runs along the lanes: one of `free`, of `over` (REDUCE), or NULL: scalar */
     ReduceOp op;
     Index **over;
     uint32_t nover;
