@@ -73,10 +73,11 @@ LLVMValueRef gen_real_like(const Gen *g, LLVMValueRef like, double value) {
 
 LLVMValueRef gen_int_like(const Gen *g, LLVMValueRef like, int64_t value) {
     LLVMTypeRef type = LLVMTypeOf(like);
-    unsigned long long bits = (unsigned long long)value;
-    if (LLVMGetTypeKind(type) != LLVMVectorTypeKind) return LLVMConstInt(type, bits, true);
-    return constant_splat(LLVMConstInt(LLVMGetElementType(type), bits, true),
-                          LLVMGetVectorSize(type));
+    LLVMTypeRef element =
+        LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
+    if (LLVMGetIntTypeWidth(element) == 32) value = (int32_t)(uint32_t)(uint64_t)value;
+    LLVMValueRef constant = LLVMConstInt(element, (unsigned long long)value, true);
+    return element == type ? constant : constant_splat(constant, LLVMGetVectorSize(type));
 }
 
 LLVMValueRef gen_splat(Gen *g, LLVMValueRef scalar, uint32_t lanes) {
