@@ -1,0 +1,54 @@
+/* support/map.c: open addressing over an array of entries in insertion order. */
+#include "support/map.h"
+
+#include <string.h>
+
+static uint32_t hash_pointer(const void *key) {
+    uint64_t h = (uint64_t)(uintptr_t)key;
+    h = (h ^ (h >> 32)) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h >> 32);
+}
+
+/* The slot of the key, or the empty one where it belongs. */
+static uint32_t find_slot(const Map *map, const void *key) {
+    uint32_t mask = map->nslots - 1, slot = hash_pointer(key) & mask;
+    while (map->slots[slot] && map->entries[map->slots[slot] - 1].key != key)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static const MapEntry *find(const Map *map, const void *key) {
+    if (!map->nslots) return NULL;
+    uint32_t number = map->slots[find_slot(map, key)];
+    return number ? &map->entries[number - 1] : NULL;
+}
+
+void *map_get(const Map *map, const void *key) {
+    const MapEntry *entry = find(map, key);
+    return entry ? entry->value : NULL;
+}
+
+bool map_has(const Map *map, const void *key) {
+    return find(map, key) != NULL;
+}
+
+static void grow(Arena *arena, Map *map) {
+    uint32_t cap = map->cap ? map->cap * 2 : 8;
+    MapEntry *entries = ARENA_ARRAY(arena, MapEntry, cap);
+    if (map->len) memcpy(entries, map->entries, map->len * sizeof *entries);
+    map->entries = entries;
+    map->cap = cap;
+    map->nslots = cap * 2;
+    map->slots = ARENA_ARRAY(arena, uint32_t, map->nslots);
+    for (uint32_t i = 0; i < map->len; i++) map->slots[find_slot(map, entries[i].key)] = i + 1;
+}
+
+void map_set(Arena *arena, Map *map, const void *key, void *value) {
+    if (map->len == map->cap) grow(arena, map);
+    uint32_t slot = find_slot(map, key);
+    if (!map->slots[slot]) {
+        map->entries[map->len].key = key;
+        map->slots[slot] = ++map->len;
+    }
+    map->entries[map->slots[slot] - 1].value = value;
+}
