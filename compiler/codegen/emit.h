@@ -43,6 +43,9 @@ LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMV
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* The number of turns of an index: a constant, or n for the batch. */
 LLVMValueRef gen_extent(const Gen *g, const Index *index);
+/* Masked loads and stores are instructions from AVX on; below, LLVM makes branches of them. */
+bool gen_has_masks(const Gen *g);
+uint32_t gen_power_of_two(int64_t n); /* the least one that is not below n */
 /* <lanes x i1>: is l < active? */
 LLVMValueRef gen_lane_mask(Gen *g, LLVMValueRef active, uint32_t lanes);
 /* <0, step, 2*step, …> of i64 or i32. */
@@ -153,12 +156,15 @@ typedef void PointBody(Gen *g, Point *p, void *data);
 /* Calls body at the points of the axes, which are scalar, but for the vector axis: whole vectors,
  * then what is left over. The vector axis is the innermost loop. */
 void loop_points(Gen *g, const Point *p, const Axes *axes, PointBody *body, void *data);
+void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value);
 /* All values of the kernel's stores at a point, then the writes. */
 void kernel_stores(Gen *g, Point *p, const Kernel *k);
 
 /* ---- kernels ---- */
+void kernel_generate(Gen *g, const Kernel *k); /* module.c: by its kind */
 void kernel_map(Gen *g, const Kernel *k);      /* map.c */
 void kernel_reduce(Gen *g, const Kernel *k);   /* reduce.c */
 void kernel_scatter(Gen *g, const Kernel *k);  /* reduce.c */
 void kernel_contract(Gen *g, const Kernel *k); /* contract.c */
+void kernel_scan(Gen *g, const Kernel *k);     /* scan.c */
 #endif

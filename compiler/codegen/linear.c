@@ -144,6 +144,8 @@ static void use_expression(void *data, const Expr *e) {
 static void use_kernel(Uses *uses, const Kernel *k) {
     Ctx *ctx = uses->g->ctx;
     if (k->body) ir_visit(ctx, k->body, use_expression, uses);
+    if (k->row) ir_visit(ctx, k->row, use_expression, uses);
+    if (k->row) mark_opaque(uses, k->row);
     for (uint32_t i = 0; i < k->nstores; i++) {
         const Store *store = &k->stores[i];
         ir_visit(ctx, store->value, use_expression, uses);

@@ -8,18 +8,7 @@
 
 /* ---- points --------------------------------------------------------------------------------- */
 
-/* Masked loads and stores are instructions from AVX on; below, LLVM makes branches of them. */
-static bool has_masks(const Gen *g) {
-    return g->machine->vector_bytes >= 32;
-}
-
-static uint32_t power_of_two_above(int64_t n) {
-    uint32_t power = 1;
-    while (power < n) power *= 2;
-    return power;
-}
-
-static void set_merged(Gen *g, Point *p, const Axis *axis, LLVMValueRef value) {
+void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value) {
     for (uint32_t i = 0; i < axis->nmerged; i++)
         point_set(g, p, axis->merged[i], axis->merged[i] == axis->index ? value : gen_i64(g, 0));
 }
@@ -37,7 +26,7 @@ static void at_vector(Gen *g, const Point *outer, const Nest *nest, LLVMValueRef
     p.along = lanes > 1 ? axis->index : NULL;
     p.lanes = lanes;
     p.mask = lanes > 1 ? mask : NULL;
-    set_merged(g, &p, axis, counter);
+    point_set_axis(g, &p, axis, counter);
     nest->body(g, &p, nest->data);
 }
 
@@ -56,8 +45,8 @@ static void known_turns(Gen *g, const Point *p, const Nest *nest, int64_t turns)
     else if (full)
         loop_vectors(g, p, nest, gen_i64(g, 0), begin, g->lanes);
     if (!rest) return;
-    uint32_t lanes = power_of_two_above(rest);
-    if (lanes != rest && !has_masks(g)) {
+    uint32_t lanes = gen_power_of_two(rest);
+    if (lanes != rest && !gen_has_masks(g)) {
         loop_vectors(g, p, nest, begin, gen_i64(g, turns), 1);
         return;
     }
@@ -68,7 +57,7 @@ static void known_turns(Gen *g, const Point *p, const Nest *nest, int64_t turns)
 static void unknown_turns(Gen *g, const Point *p, const Nest *nest, LLVMValueRef extent) {
     LLVMValueRef full = LLVMBuildAnd(g->b, extent, gen_i64(g, -(int64_t)g->lanes), "");
     loop_vectors(g, p, nest, gen_i64(g, 0), full, g->lanes);
-    if (!has_masks(g)) {
+    if (!gen_has_masks(g)) {
         loop_vectors(g, p, nest, full, extent, 1);
         return;
     }
@@ -97,12 +86,12 @@ static void loop_axes(Gen *g, const Point *p, const Nest *nest, uint32_t number)
     const Axis *axis = &axes->at[number];
     Point inner = point_copy(g, p);
     if (axis->turns == 1) {
-        set_merged(g, &inner, axis, gen_i64(g, 0));
+        point_set_axis(g, &inner, axis, gen_i64(g, 0));
         loop_axes(g, &inner, nest, number + 1);
         return;
     }
     Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, 1), axis->index->name);
-    set_merged(g, &inner, axis, loop.counter);
+    point_set_axis(g, &inner, axis, loop.counter);
     loop_axes(g, &inner, nest, number + 1);
     loop_end(g, &loop, NULL, NULL);
 }

@@ -96,6 +96,16 @@ LLVMValueRef gen_iota(const Gen *g, LLVMTypeRef integer, uint32_t lanes, int64_t
     return lanes == 1 ? elements[0] : LLVMConstVector(elements, lanes);
 }
 
+bool gen_has_masks(const Gen *g) {
+    return g->machine->vector_bytes >= 32;
+}
+
+uint32_t gen_power_of_two(int64_t n) {
+    uint32_t power = 1;
+    while (power < n) power *= 2;
+    return power;
+}
+
 LLVMValueRef gen_extent(const Gen *g, const Index *index) {
     return index->extent == EXTENT_BATCH ? g->n : gen_i64(g, index->extent);
 }
@@ -343,29 +353,13 @@ static void add_operand_attributes(Gen *g, uint32_t i, const Operand *operand) {
 
 enum { EXTRA_N, EXTRA_SEED, EXTRA_STEP, EXTRA_WORKSPACE, EXTRAS };
 
-static void generate_kernel(Gen *g, const Kernel *k);
-
-static void generate_scan(Gen *g, const Kernel *k) {
-    LLVMValueRef extent = gen_extent(g, k->time);
-    Loop loop = loop_begin(g, gen_i64(g, 0), extent, gen_i64(g, 1), "time");
-    LLVMValueRef time = loop.counter;
-    if (k->direction < 0) {
-        LLVMValueRef last = LLVMBuildSub(g->b, extent, gen_i64(g, 1), "");
-        time = LLVMBuildSub(g->b, last, time, "");
-    }
-    map_set(g->ctx->arena, &g->enclosing, k->time, time);
-    for (uint32_t i = 0; i < k->nsteps; i++) generate_kernel(g, k->steps[i]);
-    map_set(g->ctx->arena, &g->enclosing, k->time, NULL);
-    loop_end(g, &loop, NULL, NULL);
-}
-
-static void generate_kernel(Gen *g, const Kernel *k) {
+void kernel_generate(Gen *g, const Kernel *k) {
     switch (k->kind) {
     case KERNEL_MAP: kernel_map(g, k); break;
     case KERNEL_REDUCE: kernel_reduce(g, k); break;
     case KERNEL_CONTRACT: kernel_contract(g, k); break;
     case KERNEL_SCATTER: kernel_scatter(g, k); break;
-    case KERNEL_SCAN: generate_scan(g, k); break;
+    case KERNEL_SCAN: kernel_scan(g, k); break;
     }
 }
 
@@ -395,7 +389,7 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "align", BUFFER_ALIGNMENT, false);
     LLVMSetValueName2(g->n, "n", 1);
     g->enclosing = (Map){0};
-    generate_kernel(g, k);
+    kernel_generate(g, k);
     LLVMBuildRetVoid(g->b);
     return fn;
 }
