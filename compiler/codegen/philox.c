@@ -1,0 +1,78 @@
+/* codegen/philox.c: the random numbers of EX_DRAW as vector code.
+ *
+ * in:   the position of each lane's element      out: a draw for each lane, the one that
+ * ir_draw_value computes: uniform draws have the same bits, normal ones differ by the rounding of
+ * log, sqrt and cos.
+ *
+ * Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
+ * 2011.
+ */
+#include "codegen/vecmath_private.h"
+
+enum { ROUNDS = 10 };
+
+/* A word in every lane, kept in the low half of 64 bits, so that products are whole. */
+typedef struct Words {
+    Value at[4];
+} Words;
+
+static Value low_half(Gen *g, Value v) {
+    return LLVMBuildAnd(g->b, v, gen_int_like(g, v, 0xffffffff), "");
+}
+
+static Value high_half(Gen *g, Value v) {
+    return LLVMBuildLShr(g->b, v, gen_int_like(g, v, 32), "");
+}
+
+static Words one_round(Gen *g, Words c, const Value *key) {
+    Value p = LLVMBuildMul(g->b, c.at[0], gen_int_like(g, c.at[0], 0xd2511f53), "");
+    Value q = LLVMBuildMul(g->b, c.at[2], gen_int_like(g, c.at[2], 0xcd9e8d57), "");
+    Value first = LLVMBuildXor(g->b, high_half(g, q), LLVMBuildXor(g->b, c.at[1], key[0], ""), "");
+    Value third = LLVMBuildXor(g->b, high_half(g, p), LLVMBuildXor(g->b, c.at[3], key[1], ""), "");
+    return (Words){{first, low_half(g, q), third, low_half(g, p)}};
+}
+
+/* The key of the next round: the halves of the seed plus the Weyl constants. */
+static void bump(Gen *g, Value *scalar_key) {
+    static const int64_t weyl[2] = {0x9e3779b9, 0xbb67ae85};
+    for (uint32_t i = 0; i < 2; i++) {
+        Value sum = LLVMBuildAdd(g->b, scalar_key[i], gen_i64(g, weyl[i]), "");
+        scalar_key[i] = low_half(g, sum);
+    }
+}
+
+static Words philox(Gen *g, uint32_t site, Value counter, uint32_t lanes) {
+    Value key[2] = {low_half(g, g->seed), high_half(g, g->seed)}, splat[2];
+    Words c = {{low_half(g, counter), gen_int_like(g, counter, site),
+                gen_splat(g, low_half(g, g->step), lanes),
+                gen_splat(g, high_half(g, g->step), lanes)}};
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        if (round > 0) bump(g, key);
+        for (uint32_t i = 0; i < 2; i++) splat[i] = gen_splat(g, key[i], lanes);
+        c = one_round(g, c, splat);
+    }
+    return c;
+}
+
+/* The upper 24 bits of a word plus `add`, times 2^-24. */
+static Value fraction(Gen *g, Value word, int64_t add, LLVMTypeRef type, uint32_t lanes) {
+    Value bits = LLVMBuildLShr(g->b, word, gen_int_like(g, word, 8), "");
+    bits = LLVMBuildAdd(g->b, bits, gen_int_like(g, word, add), "");
+    bits = LLVMBuildTrunc(g->b, bits, gen_vector(g, g->i32, lanes), "");
+    Value real = LLVMBuildSIToFP(g->b, bits, type, "");
+    return LLVMBuildFMul(g->b, real, gen_real_like(g, real, 0x1p-24), "");
+}
+
+LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef counter) {
+    LLVMTypeRef type = LLVMTypeOf(counter);
+    uint32_t lanes = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+    LLVMTypeRef real = gen_vector(g, g->real, lanes);
+    Words words = philox(g, site, counter, lanes);
+    if (kind == DRAW_UNIFORM) return fraction(g, words.at[0], 0, real, lanes);
+    Value u = fraction(g, words.at[0], 1, real, lanes);
+    Value v = fraction(g, words.at[1], 0, real, lanes);
+    Math m = math_of(g, u);
+    Value radius = math_mul(&m, vecmath_log(&m, u), math_number(&m, -2));
+    radius = gen_intrinsic(g, "llvm.sqrt", m.type, &radius, 1);
+    return math_mul(&m, radius, vecmath_cos_turns(&m, v));
+}
