@@ -1,0 +1,154 @@
+/* target/cpu.c: the machine that code is generated for.
+ *
+ * in:   nothing (this machine), or names      out: a Machine
+ * Vector size, registers and caches are what plan and codegen ask about; LLVM knows the rest by the
+ * names of the CPU and its features.
+ */
+#include "target/private.h"
+
+#include <llvm-c/Target.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* When the machine says nothing, and for other machines. */
+enum { L1_BYTES = 32 << 10, L2_BYTES = 512 << 10 };
+
+static const char *taken(Ctx *ctx, char *message) {
+    const char *copy = arena_strdup(ctx->arena, message);
+    LLVMDisposeMessage(message);
+    return copy;
+}
+
+static bool starts_with(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Is `+name` in the list "+a,-b,+c"? */
+static bool has_feature(const char *features, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = features; at && *at;) {
+        const char *comma = strchr(at, ',');
+        size_t n = comma ? (size_t)(comma - at) : strlen(at);
+        if (*at == '+' && n == length + 1 && strncmp(at + 1, name, length) == 0) return true;
+        at = comma ? comma + 1 : NULL;
+    }
+    return false;
+}
+
+/* LLVM does not tell the features of a CPU that is only named: the vectors of the usual ones. */
+typedef struct Named {
+    const char *prefix;
+    int64_t vector_bytes;
+} Named;
+static const Named named[] = {
+    {"x86-64-v4", 64},     {"x86-64-v3", 32},     {"skylake-avx512", 64}, {"skx", 64},
+    {"cascadelake", 64},   {"cooperlake", 64},    {"cannonlake", 64},     {"icelake", 64},
+    {"rocketlake", 64},    {"tigerlake", 64},     {"sapphirerapids", 64}, {"emeraldrapids", 64},
+    {"graniterapids", 64}, {"diamondrapids", 64}, {"znver4", 64},         {"znver5", 64},
+    {"haswell", 32},       {"broadwell", 32},     {"skylake", 32},        {"alderlake", 32},
+    {"raptorlake", 32},    {"meteorlake", 32},    {"arrowlake", 32},      {"lunarlake", 32},
+    {"pantherlake", 32},   {"gracemont", 32},     {"sierraforest", 32},   {"znver1", 32},
+    {"znver2", 32},        {"znver3", 32},        {"bdver4", 32}};
+
+static int64_t vector_bytes_of(const char *cpu) {
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (starts_with(cpu, named[i].prefix)) return named[i].vector_bytes;
+    return 16;
+}
+
+static void describe_vectors(Machine *machine) {
+    const char *features = machine->features;
+    machine->vector_bytes = 16;
+    machine->vector_registers = 32;
+    machine->has_fma = true;
+    if (!starts_with(machine->triple, "x86_64")) return;
+    machine->vector_bytes = vector_bytes_of(machine->cpu);
+    if (has_feature(features, "avx2") && has_feature(features, "fma")) machine->vector_bytes = 32;
+    if (has_feature(features, "avx512f") && has_feature(features, "avx512dq") &&
+        has_feature(features, "avx512vl"))
+        machine->vector_bytes = 64;
+    machine->vector_registers = machine->vector_bytes == 64 ? 32 : 16;
+    machine->has_fma = machine->vector_bytes >= 32;
+}
+
+static int64_t cache_bytes(int name, int64_t fallback) {
+    long bytes = name >= 0 ? sysconf(name) : -1;
+    return bytes > 0 ? bytes : fallback;
+}
+
+static void describe_caches(Machine *machine, bool is_this_machine) {
+    machine->l1_bytes = L1_BYTES;
+    machine->l2_bytes = L2_BYTES;
+    if (!is_this_machine) return;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    machine->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, L1_BYTES);
+    machine->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, L2_BYTES);
+#endif
+}
+
+static void initialize_llvm(void) {
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+static const char *plain_features(const char *triple) {
+    /* Without them LLVM's generic RISC-V has no floating point at all. */
+    return starts_with(triple, "riscv64") ? "+m,+a,+f,+d,+c" : "";
+}
+
+LLVMTargetMachineRef target_generator(Ctx *ctx, const Machine *machine) {
+    LLVMTargetRef target;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(machine->triple, &target, &message))
+        DLC_BUG(ctx, (Span){0}, "%s", message);
+    return LLVMCreateTargetMachine(target, machine->triple, machine->cpu, machine->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+}
+
+/* Fills in the layout of data; false when the pointers are not those of DlrtCall. */
+static bool describe_layout(Ctx *ctx, Machine *machine) {
+    LLVMTargetMachineRef generator = target_generator(ctx, machine);
+    LLVMTargetDataRef data = LLVMCreateTargetDataLayout(generator);
+    machine->layout = taken(ctx, LLVMCopyStringRepOfTargetData(data));
+    bool is_64_bit = LLVMPointerSize(data) == 8;
+    LLVMDisposeTargetData(data);
+    LLVMDisposeTargetMachine(generator);
+    return is_64_bit;
+}
+
+const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu) {
+    initialize_llvm();
+    Machine *machine = ARENA_NEW(ctx->arena, Machine);
+    const char *host = taken(ctx, LLVMGetDefaultTargetTriple());
+    machine->triple = triple ? taken(ctx, LLVMNormalizeTargetTriple(triple)) : host;
+    LLVMTargetRef target;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(machine->triple, &target, &message)) {
+        Diag *d = diag_error(ctx, (Span){0}, "code for the target `%s` cannot be generated",
+                             machine->triple);
+        diag_help(ctx, d, "this LLVM says: %s", taken(ctx, message));
+        return NULL;
+    }
+    bool is_this_machine = !triple && (!cpu || strcmp(cpu, "native") == 0);
+    if (is_this_machine) {
+        machine->cpu = taken(ctx, LLVMGetHostCPUName());
+        machine->features = taken(ctx, LLVMGetHostCPUFeatures());
+    } else {
+        bool is_x86 = starts_with(machine->triple, "x86_64");
+        machine->cpu = cpu ? cpu : is_x86 ? "x86-64" : "generic";
+        machine->features = plain_features(machine->triple);
+    }
+    if (starts_with(machine->triple, "riscv64") && strcmp(machine->cpu, "generic") == 0)
+        machine->cpu = "generic-rv64";
+    if (!describe_layout(ctx, machine)) {
+        diag_error(ctx, (Span){0}, "the target `%s` does not have 64-bit pointers",
+                   machine->triple);
+        return NULL;
+    }
+    describe_vectors(machine);
+    describe_caches(machine, is_this_machine);
+    return machine;
+}
