@@ -194,11 +194,12 @@ typedef struct Module {
     Vec(Equation *) equations; /* in an order in which they can run, after ir_order */
     Vec(Root) roots;
     Vec(Update) updates;
-    Map definitions;   /* Tensor* → Equation* */
-    Map gradients;     /* Tensor* (param or input) → Tensor* declared for its gradient of
-                          the loss; diff_reverse adds the defining equation */
-    Tensor *loss;      /* rank 0, or NULL */
-    int64_t max_batch; /* for planning */
+    Map definitions;     /* Tensor* → Equation* */
+    Map gradients;       /* Tensor* (param or input) → Tensor* declared for its gradient of
+                            the loss; diff_reverse adds the defining equation */
+    Tensor *loss;        /* rank 0, or NULL */
+    int64_t max_batch;   /* for planning */
+    Map names, suffixes; /* taken names → Tensor*; the next number for a name that is taken */
 } Module;
 
 /* ---- building ------------------------------------------------------------------------- */
