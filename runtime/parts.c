@@ -1,0 +1,100 @@
+/* runtime/parts.c: which rows are for training, validation and testing.
+ *
+ * in: the sources' rows, the split of the data block, a seed
+ * out: for each part its rows in ascending order; rows that were dropped are in none
+ * invariant: every other row is in exactly one part.
+ */
+#include "runtime/private.h"
+
+#include <math.h>
+
+const char *part_name(DlrtPart part) {
+    switch (part) {
+    case DLRT_TRAIN: return "train";
+    case DLRT_VALID: return "valid";
+    case DLRT_TEST: return "test";
+    case DLRT_PARTS: break;
+    }
+    return "";
+}
+
+/* Divides n rows by percentages: valid and test are rounded, training takes the rest, and each part
+ * that is asked for gets a row at least. */
+static bool count_split(const Loader *loader, int64_t n, int64_t *count) {
+    const double *percent = loader->spec->percent;
+    double sum = percent[DLRT_TRAIN] + percent[DLRT_VALID] + percent[DLRT_TEST];
+    int64_t left = n;
+    int asked = 0;
+    if (!(sum > 0)) { /* no split: everything is for training */
+        count[DLRT_TRAIN] = n;
+        count[DLRT_VALID] = count[DLRT_TEST] = 0;
+        return true;
+    }
+    for (int p = 0; p < DLRT_PARTS; p++) asked += percent[p] > 0;
+    if (n < asked)
+        return error_set(loader->error, (Place){0}, "%lld example%s cannot be split into %d parts",
+                         (long long)n, n == 1 ? "" : "s", asked);
+    for (int p = DLRT_PARTS - 1; p > DLRT_TRAIN; p--) {
+        int64_t rows = (int64_t)floor((double)n * percent[p] / sum + 0.5);
+        if (percent[p] > 0 && rows < 1) rows = 1;
+        asked -= percent[p] > 0;
+        if (rows > left - asked) rows = left - asked; /* one for each part that follows */
+        count[p] = rows;
+        left -= rows;
+    }
+    count[DLRT_TRAIN] = left;
+    if (!(percent[DLRT_TRAIN] > 0)) { /* rounding must not make up a training part */
+        count[percent[DLRT_VALID] > 0 ? DLRT_VALID : DLRT_TEST] += left;
+        count[DLRT_TRAIN] = 0;
+    }
+    return true;
+}
+
+/* part_of[row] for the rows of `source` statements. */
+static bool split_rows(const Loader *loader, Pool *pool, const int64_t *rows, int64_t n,
+                       unsigned char *part_of) {
+    int64_t count[DLRT_PARTS], next = 0;
+    int64_t *order = pool_take(pool, n, sizeof *order);
+    if (!order) return error_memory(loader->error, "splitting the data");
+    if (!count_split(loader, n, count)) return false;
+    /* Epochs count from 1, so 0 is free for the split. */
+    dlrt_shuffle(order, n, loader->seed, 0);
+    for (int p = 0; p < DLRT_PARTS; p++)
+        for (int64_t i = 0; i < count[p]; i++, next++)
+            part_of[rows[loader->spec->in_order ? next : order[next]]] = (unsigned char)p;
+    return true;
+}
+
+static bool collect(Loader *loader, const unsigned char *part_of) {
+    DlrtData *data = loader->data;
+    for (int64_t row = 0; row < loader->rows; row++)
+        if (!loader->dropped[row]) data->count[part_of[row]]++;
+    for (int p = 0; p < DLRT_PARTS; p++) {
+        int64_t next = 0;
+        data->rows[p] = pool_take(&data->pool, data->count[p], sizeof *data->rows[p]);
+        if (!data->rows[p]) return error_memory(loader->error, "the examples");
+        for (int64_t row = 0; row < loader->rows; row++)
+            if (!loader->dropped[row] && part_of[row] == p) data->rows[p][next++] = row;
+    }
+    return true;
+}
+
+bool parts_divide(Loader *loader) {
+    unsigned char *part_of = pool_take(&loader->pool, loader->rows, 1);
+    int64_t *rows = pool_take(&loader->pool, loader->rows, sizeof *rows);
+    int64_t row = 0, n = 0, kept = 0;
+    if (!part_of || !rows) return error_memory(loader->error, "splitting the data");
+    for (uint32_t s = 0; s < loader->spec->nsources; s++) {
+        const SourceRows *source = &loader->sources[s];
+        for (int64_t i = 0; i < source->rows; i++, row++) {
+            part_of[row] = (unsigned char)source->spec->part;
+            kept += !loader->dropped[row];
+            if (source->spec->is_split && !loader->dropped[row]) rows[n++] = row;
+        }
+    }
+    if (kept == 0)
+        return error_set(loader->error, (Place){0},
+                         "no examples are left: every row misses a value");
+    if (n > 0 && !split_rows(loader, &loader->pool, rows, n, part_of)) return false;
+    return collect(loader, part_of);
+}

@@ -1,0 +1,234 @@
+/* runtime/private.h: what the files of the runtime share with each other.
+ *
+ * Opening data goes: sources are read (data_csv.c into tables of text, data_idx.c into blocks of
+ * numbers), tables become blocks (columns.c), rows are divided into parts (parts.c), missing values
+ * are filled and values scaled (scale.c), and everything is stored as the model wants it (data.c).
+ */
+#ifndef DLRT_PRIVATE_H
+#define DLRT_PRIVATE_H
+
+#include "runtime/dlrt.h"
+
+#include <stdio.h>
+
+/* ---- errors (error.c) ------------------------------------------------------------------ */
+
+/* Where an error is: a file or NULL, and a line and column, 0 when they do not apply. */
+typedef struct Place {
+    const char *path;
+    int64_t line, column;
+} Place;
+
+/* Fills the error; always false, so that a function can `return error_set(…)`. */
+bool error_set(DlrtError *error, Place place, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool error_memory(DlrtError *error, const char *what);
+/* A user's text for use within a message: shortened, control characters as blanks. */
+typedef struct Quoted {
+    char text[96];
+} Quoted;
+Quoted error_quote(const char *text);
+
+/* ---- memory (pool.c) ------------------------------------------------------------------- */
+
+/* Allocations that end together. All are aligned to 64 bytes and zero. */
+typedef struct Pool {
+    struct PoolItem *items;
+} Pool;
+
+/* NULL when it does not fit into memory or into size_t. */
+void *pool_take(Pool *pool, int64_t count, size_t size);
+/* Makes memory from malloc part of the pool; frees it and gives NULL when that fails. */
+void *pool_adopt(Pool *pool, void *memory);
+char *pool_text(Pool *pool, const char *text);
+char *pool_join(Pool *pool, const char *folder, const char *name);
+void pool_free(Pool *pool);
+/* a * b, or -1 when it does not fit; so does a negative factor give -1. */
+int64_t size_product(int64_t a, int64_t b);
+
+/* ---- files (file.c) -------------------------------------------------------------------- */
+
+typedef struct Bytes {
+    unsigned char *data; /* one zero byte follows the data */
+    size_t size;
+} Bytes;
+
+/* Reads a file whole, unpacking gzip; no more than `limit` bytes of content. */
+bool file_read(Pool *pool, const char *path, size_t limit, Bytes *bytes, DlrtError *error);
+/* Reads a file whole, as it is. */
+bool file_read_plain(Pool *pool, const char *path, Bytes *bytes, DlrtError *error);
+/* The path of a source's file; the message for one that is missing says what the data is. */
+const char *file_find(Pool *pool, const DlrtDataSpec *spec, const char *data_path, const char *name,
+                      DlrtError *error);
+
+/* ---- numbers and texts (number.c, texts.c) ---------------------------------------------- */
+
+typedef enum NumberKind { NUMBER_FINITE, NUMBER_TOO_LARGE, NUMBER_NOT } NumberKind;
+
+/* A decimal number, correctly rounded, in any locale; blanks around it are allowed. */
+NumberKind number_parse(const char *text, double *value);
+/* Empty, NA, N/A, ?, nan. */
+bool number_is_missing(const char *text);
+
+/* Distinct texts; `order` sorts them and then `find` gives places in that order. */
+typedef struct Texts {
+    Pool *pool;
+    const char **items;
+    int64_t count, capacity;
+    int64_t *slots, nslots; /* hash table: item + 1, 0 free */
+} Texts;
+
+/* The index of the text, which is added when new; -1 when out of memory. The text must live on. */
+int64_t texts_add(Texts *texts, const char *text);
+/* -1 when it is not there. */
+int64_t texts_find(const Texts *texts, const char *text);
+/* By bytes, or by value when all are whole numbers. */
+bool texts_order(Texts *texts, bool by_value);
+
+/* ---- opening data (data.c) -------------------------------------------------------------- */
+
+typedef enum NumberType {
+    NUMBER_U8,
+    NUMBER_I8,
+    NUMBER_I16,
+    NUMBER_I32,
+    NUMBER_F32,
+    NUMBER_F64,
+    NUMBER_NATIVE /* double of this machine, NaN where the value is missing */
+} NumberType;
+
+/* The values of one port in one source: rows x elements numbers; other types are big-endian. */
+typedef struct Block {
+    NumberType type;
+    const char *path;
+    int64_t rows, elements;
+    void *values;
+} Block;
+
+/* Rows of texts. Every row has the same number of fields, one after the other, each ended by NUL.
+ */
+typedef struct Table {
+    const char *path;
+    int64_t rows, columns;
+    const char **names; /* of the columns, or NULL */
+    char **starts;      /* of each row */
+    int64_t *lines;     /* of each row in the file */
+    char separator;
+} Table;
+
+/* What was read from one source: a table (of which columns.c makes the blocks) or blocks. */
+typedef struct SourceRows {
+    const DlrtSource *spec;
+    Table *table;
+    Block *blocks; /* one per port */
+    int64_t rows;
+} SourceRows;
+
+/* The data of one port, in the model's type. */
+typedef struct PortData {
+    char *name;
+    int64_t elements, classes;
+    size_t example_bytes;
+    unsigned char *values; /* of all kept and dropped rows, in the sources' order */
+    const char **texts;    /* names of the classes, or NULL */
+    int64_t ntexts;
+    double *center, *factor, *offset; /* stored = (value - center) * factor + offset */
+} PortData;
+
+struct DlrtData {
+    Pool pool;
+    uint32_t real_bytes, nports;
+    PortData *ports;
+    int64_t *rows[DLRT_PARTS]; /* example → row */
+    int64_t count[DLRT_PARTS];
+};
+
+/* All that the steps of opening share. */
+typedef struct Loader {
+    const DlrtDataSpec *spec;
+    const DlrtModel *model;
+    const char *path; /* --data or NULL */
+    uint64_t seed;
+    uint32_t nports;
+    const DlrtPort **ports; /* inputs, then targets */
+    SourceRows *sources;
+    int64_t rows;  /* of all sources */
+    bool *dropped; /* rows left out: a value is missing */
+    DlrtData *data;
+    Pool pool; /* freed when the data is open */
+    DlrtError *error;
+} Loader;
+
+/* Readers (reader.c finds them by name). */
+bool csv_read(Loader *loader, SourceRows *source);
+bool idx_read(Loader *loader, SourceRows *source);
+bool reader_read(Loader *loader, SourceRows *source);
+
+/* The fields of a row. */
+void table_row(const Table *table, int64_t row, char **fields);
+/* The place of a field, with the line breaks inside quoted fields before it counted. */
+Place table_place(const Table *table, int64_t row, int64_t column);
+/* "column 5" or "column 5 (`age`)". */
+Quoted table_column(const Table *table, int64_t column);
+
+bool columns_map(Loader *loader);
+bool parts_divide(Loader *loader);
+bool scale_drop_missing(Loader *loader);
+bool scale_fill_missing(Loader *loader);
+bool scale_prepare(Loader *loader);
+/* One row of a block as doubles. */
+void block_row(const Block *block, int64_t row, double *values);
+const char *part_name(DlrtPart part);
+int loader_find_port(const Loader *loader, const char *name); /* -1: none of that name */
+
+/* ---- sessions, batches, weights ---------------------------------------------------------- */
+
+struct DlrtSession {
+    const DlrtModel *model;
+    Pool pool;
+    void *params, *state, *arena;
+    void **batch;      /* one array per port, for max_batch examples */
+    void **results;    /* room for pointers to any function's results */
+    double *evaluated; /* the loss and the statistics of one call */
+    double *sums;      /* and their sums */
+    uint64_t seed, step;
+};
+
+/* Copies n examples into the session's batch: those of order[first..], or first.. when it is NULL.
+ */
+void batch_gather(DlrtSession *session, const DlrtData *data, DlrtPart part, const int64_t *order,
+                  int64_t first, int64_t n);
+/* A call of n examples in the batch, with `results` for the function to fill. */
+DlrtCall session_call(DlrtSession *session, int64_t n);
+double session_real(const DlrtSession *session, const void *values, int64_t i);
+/* That the data was opened for such a model. */
+bool session_fits(const DlrtSession *session, const DlrtData *data, DlrtError *error);
+
+/* A tensor of a safetensors file. */
+typedef struct SavedTensor {
+    char *name;
+    char type[8];
+    uint32_t rank;
+    int64_t dims[16];
+    uint64_t begin, end; /* within the data */
+} SavedTensor;
+
+typedef struct SavedHeader {
+    SavedTensor *tensors;
+    int64_t count, capacity;
+    char *step, *seed, *epoch; /* from the metadata, or NULL */
+    uint64_t data_begin;       /* in the file */
+} SavedHeader;
+
+/* The header of a safetensors file, with all offsets checked against its size. */
+bool header_parse(Pool *pool, const Bytes *file, const char *path, SavedHeader *header,
+                  DlrtError *error);
+
+/* Loads a file that is in memory. */
+bool checkpoint_load(DlrtSession *session, const Bytes *file, const char *path, int64_t *epoch,
+                     DlrtError *error);
+
+/* Random numbers by position (shuffle.c). */
+uint64_t shuffle_draw(uint64_t seed, uint64_t stream, uint64_t position);
+
+#endif
