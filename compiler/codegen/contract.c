@@ -1,0 +1,427 @@
+/* codegen/contract.c: contractions as register-tiled loop nests: the choice of form and tile, and
+ * the loops around the tiles.
+ *
+ * in:   a CONTRACT kernel with Roles      out: its loop nest at the builder's place
+ *
+ * A tile of rows x columns accumulators stays in registers while the summed indices run. Per step
+ * it reads `rows` elements of a, broadcast into the multiply-adds, and `columns` vectors of b: the
+ * arithmetic units are busy as long as the loads, 10 for 16 multiply-adds with 8 rows and 2
+ * vectors, keep pace. Reading b again for each tile of rows costs 8 bytes a cycle of the
+ * second-level cache, a fourth of what it gives.
+ *
+ * When b is not adjacent along the columns but both operands are along a summed index (x w^T),
+ * either the sum runs along the lanes, and the accumulators' lanes are added up at the end (dot
+ * form: pays with long sums), or a panel of b is transposed first (packed form: pays with many
+ * rows).
+ */
+#include "codegen/contract.h"
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+static int64_t coefficient(const Linear *at, const Index *index) {
+    for (uint32_t i = 0; i < at->terms.len; i++)
+        if (at->terms.at[i].atom->kind == EX_INDEX && at->terms.at[i].atom->index == index)
+            return at->terms.at[i].coefficient;
+    return 0;
+}
+
+int64_t contract_stride(const Operand *operand, const Axis *axis) {
+    return axis ? coefficient(&operand->at, axis->index) : 0;
+}
+
+static Operand operand_of(Gen *g, const Expr *read) {
+    DLC_ASSERT(g->ctx, read->kind == EX_READ, (Span){0});
+    return (Operand){.tensor = read->read.tensor,
+                     .at = linear_address(g, read->read.tensor, read->read.subs)};
+}
+
+LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand) {
+    Gen *g = c->g;
+    LLVMValueRef offset = gen_i64(g, operand->at.offset);
+    for (uint32_t i = 0; i < operand->at.terms.len; i++) {
+        const Term *term = &operand->at.terms.at[i];
+        DLC_ASSERT(g->ctx, term->atom->kind == EX_INDEX, c->kernel->span);
+        LLVMValueRef value = map_get(&p->values, term->atom->index);
+        if (!value) continue; /* summed */
+        value = LLVMBuildMul(g->b, value, gen_i64(g, term->coefficient), "");
+        offset = LLVMBuildAdd(g->b, offset, value, "");
+    }
+    return gen_element_address(g, g->real, gen_base(g, operand->tensor), offset);
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+static int64_t turns_of(const Gen *g, const Axis *axis) {
+    if (axis->turns >= 0) return axis->turns;
+    int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 64;
+    int64_t turns = batch > 0 ? batch : 64;
+    for (uint32_t i = 0; i < axis->nmerged; i++)
+        if (axis->merged[i]->extent > 0) turns *= axis->merged[i]->extent;
+    return turns;
+}
+
+static int64_t turns_of_all(const Gen *g, const Axes *axes) {
+    int64_t turns = 1;
+    for (uint32_t i = 0; i < axes->len; i++) turns *= turns_of(g, &axes->at[i]);
+    return turns;
+}
+
+/* Takes axis i out of the list. */
+static const Axis *take_axis(Gen *g, Axes *axes, uint32_t i) {
+    Axis *axis = ARENA_NEW(g->ctx->arena, Axis);
+    *axis = axes->at[i];
+    for (axes->len--; i < axes->len; i++) axes->at[i] = axes->at[i + 1];
+    return axis;
+}
+
+static const Axis *take_vector_axis(Gen *g, Axes *axes) {
+    return axes->vector < axes->len ? take_axis(g, axes, axes->vector) : NULL;
+}
+
+static const Axis *take_longest(Gen *g, Axes *axes) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < axes->len; i++)
+        if (turns_of(g, &axes->at[i]) >= turns_of(g, &axes->at[best])) best = i;
+    return axes->len ? take_axis(g, axes, best) : NULL;
+}
+
+static Axes joined(Gen *g, const Axes *a, const Axes *b) {
+    Axes both = {.at = ARENA_ARRAY(g->ctx->arena, Axis, a->len + b->len + 1)};
+    for (uint32_t i = 0; i < a->len; i++) both.at[both.len++] = a->at[i];
+    for (uint32_t i = 0; i < b->len; i++) both.at[both.len++] = b->at[i];
+    return both;
+}
+
+/* The vectorised index decides which operand is called b. */
+static Roles oriented(const Kernel *k) {
+    Roles r = k->roles;
+    bool swap = false;
+    for (uint32_t i = 0; i < r.nm; i++) swap |= r.m[i] == k->vector;
+    if (!swap) return r;
+    return (Roles){.batch = r.batch,
+                   .m = r.n,
+                   .n = r.m,
+                   .k = r.k,
+                   .nbatch = r.nbatch,
+                   .nm = r.nn,
+                   .nn = r.nm,
+                   .nk = r.nk,
+                   .a = r.b,
+                   .b = r.a};
+}
+
+/* Brings the summed axis along which both operands are adjacent to the end. */
+static bool dot_axis_last(Contract *c) {
+    for (uint32_t i = 0; i < c->sums.len; i++) {
+        Axis axis = c->sums.at[i];
+        if (contract_stride(&c->a, &axis) != 1 || contract_stride(&c->b, &axis) != 1) continue;
+        if (turns_of(c->g, &axis) < 2) continue;
+        for (uint32_t j = i; j + 1 < c->sums.len; j++) c->sums.at[j] = c->sums.at[j + 1];
+        c->sums.at[c->sums.len - 1] = axis;
+        return true;
+    }
+    return false;
+}
+
+/* Bytes of a panel with one vector of columns. */
+static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
+    const Gen *g = c->g;
+    return turns_of_all(g, &c->sums) * vectors * g->lanes * (g->f64_real ? 8 : 4);
+}
+
+static int64_t workspace(const Contract *c) {
+    const Machine *machine = c->g->machine;
+    Blocking blocking =
+        plan_blocking(c->kernel, c->g->f64_real ? 8 : 4, machine->vector_bytes,
+                      machine->vector_registers, machine->l1_bytes, machine->l2_bytes);
+    return blocking.workspace_bytes;
+}
+
+/* The part of the lanes that is used by `turns` of them. */
+static double lanes_used(int64_t turns, uint32_t lanes) {
+    int64_t vectors = (turns + lanes - 1) / lanes;
+    return vectors ? (double)turns / (double)(vectors * lanes) : 1;
+}
+
+/* Adding up the lanes takes about 3 cycles for each element of the result. */
+static double dot_efficiency(const Contract *c) {
+    const Axis *last = &c->sums.at[c->sums.len - 1];
+    double sum = (double)turns_of_all(c->g, &c->sums);
+    return lanes_used(turns_of(c->g, last), c->g->lanes) * sum / (sum + 3.0 * c->g->lanes);
+}
+
+/* Transposing takes 0.4 cycles for each element of the panel, which serves all rows. */
+static double packed_efficiency(const Contract *c, int64_t rows) {
+    double transposing = 0.4 * c->g->lanes / (double)rows;
+    return lanes_used(turns_of(c->g, c->column), c->g->lanes) / (1 + transposing);
+}
+
+static void use_dot(Contract *c) {
+    c->form = FORM_DOT;
+    uint32_t enough = gen_power_of_two(turns_of(c->g, &c->sums.at[c->sums.len - 1]));
+    c->lanes = enough < c->g->lanes ? enough : c->g->lanes;
+}
+
+static void choose_form(Contract *c) {
+    Gen *g = c->g;
+    int64_t rows = turns_of_all(g, &c->middle) * (c->row ? turns_of(g, c->row) : 1);
+    bool has_columns = c->column && turns_of(g, c->column) > 1;
+    c->lanes = c->column && c->kernel->vector ? g->lanes : 1;
+    bool has_vectors = has_columns && c->lanes > 1;
+    bool is_direct = has_vectors && c->b.column <= 1 && c->a.column <= 1;
+    bool is_packed = has_vectors && !is_direct && rows > 1 && panel_bytes(c, 1) <= workspace(c);
+    c->form = is_packed ? FORM_PACKED : FORM_OUTER;
+    if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
+    double others = 0;
+    if (is_direct) others = 1.3 * lanes_used(turns_of(g, c->column), c->lanes);
+    if (is_packed) others = packed_efficiency(c, rows);
+    if (dot_efficiency(c) > others) use_dot(c);
+}
+
+static uint32_t smaller(int64_t a, uint32_t b) {
+    return a < b ? (uint32_t)a : b;
+}
+
+/* 24 accumulators of 32 registers, or 12 of 16, leave room for the vectors of b. */
+static void choose_tile(Contract *c) {
+    Gen *g = c->g;
+    uint32_t registers = g->machine->vector_registers >= 32 ? 24 : 12;
+    int64_t rows = c->row ? turns_of(g, c->row) : 1;
+    int64_t columns = c->column ? turns_of(g, c->column) : 1;
+    if (c->form == FORM_DOT) {
+        int64_t most = smaller(registers == 24 ? 8 : 4, c->lanes);
+        int64_t tiles = (columns + most - 1) / most; /* of equal sizes, nearly */
+        c->columns = tiles ? (uint32_t)((columns + tiles - 1) / tiles) : 1;
+        c->rows = smaller(rows, registers == 24 ? 3 : 2);
+        return;
+    }
+    int64_t vectors = (columns + c->lanes - 1) / c->lanes;
+    uint32_t most = rows == 1 ? 8 : rows <= 4 ? 4 : vectors == 3 ? 3 : 2;
+    c->columns = smaller(vectors, registers == 24 || most < 4 ? most : 4);
+    if (c->columns == 0) c->columns = 1;
+    c->rows = smaller(rows, registers == 24 ? 8 : 12 / c->columns);
+    if (registers == 24 && c->columns == 1) c->rows = smaller(rows, 12);
+    if (c->form != FORM_PACKED) return;
+    while (c->columns > 1 && panel_bytes(c, c->columns) > workspace(c)) c->columns--;
+}
+
+/* ---- the stores of a tile ---------------------------------------------------------------------
+ */
+
+typedef struct Weight {
+    uint32_t total;
+} Weight;
+
+static void weigh(void *data, const Expr *e) {
+    Weight *weight = data;
+    weight->total++;
+    if (e->kind == EX_DRAW) weight->total += 60;
+    if (e->kind == EX_OP && (e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF)))
+        weight->total += 20;
+}
+
+/* Code for the stores at each place of the tile is large when they compute much. */
+static void choose_stores(Contract *c) {
+    Gen *g = c->g;
+    Weight weight = {0};
+    for (uint32_t i = 0; i < c->kernel->nstores; i++)
+        ir_visit(g->ctx, c->kernel->stores[i].value, weigh, &weight);
+    c->by_loop = c->rows > 2 && weight.total * c->rows * c->columns > 400;
+    if (!c->by_loop) return;
+    uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
+    uint32_t reals = c->rows * width;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b), entry = LLVMGetEntryBasicBlock(g->fn);
+    LLVMValueRef first = LLVMGetFirstInstruction(entry);
+    if (first)
+        LLVMPositionBuilderBefore(g->b, first);
+    else
+        LLVMPositionBuilderAtEnd(g->b, entry);
+    c->spill = LLVMBuildAlloca(g->b, LLVMArrayType2(g->real, reals), "tile");
+    LLVMSetAlignment(c->spill, (unsigned)g->machine->vector_bytes);
+    LLVMPositionBuilderAtEnd(g->b, here);
+}
+
+/* ---- loops -------------------------------------------------------------------------------------
+ */
+
+typedef void Inside(Contract *c, const Point *p, void *data);
+
+static void loop_axes(Contract *c, const Point *p, const Axes *axes, uint32_t number,
+                      Inside *inside, void *data) {
+    Gen *g = c->g;
+    if (number == axes->len) {
+        inside(c, p, data);
+        return;
+    }
+    const Axis *axis = &axes->at[number];
+    Point inner = point_copy(g, p);
+    if (axis->turns == 1) {
+        point_set_axis(g, &inner, axis, gen_i64(g, 0));
+        loop_axes(c, &inner, axes, number + 1, inside, data);
+        return;
+    }
+    Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, 1), axis->index->name);
+    point_set_axis(g, &inner, axis, loop.counter);
+    loop_axes(c, &inner, axes, number + 1, inside, data);
+    loop_end(g, &loop, NULL, NULL);
+}
+
+/* Tiles of `rows` rows from begin to end. */
+static void loop_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef begin,
+                      LLVMValueRef end, uint32_t rows, bool once) {
+    Gen *g = c->g;
+    if (once) {
+        contract_tile(c, p, columns, begin, rows);
+        return;
+    }
+    Loop loop = loop_begin(g, begin, end, gen_i64(g, rows), "row");
+    contract_tile(c, p, columns, loop.counter, rows);
+    loop_end(g, &loop, NULL, NULL);
+}
+
+/* A known number of rows is cut into tiles of two neighbouring sizes. */
+static void known_rows(Contract *c, const Point *p, const Columns *columns, int64_t turns) {
+    Gen *g = c->g;
+    if (turns == 0) return;
+    int64_t count = (turns + c->rows - 1) / c->rows;
+    int64_t large = (turns + count - 1) / count, nlarge = turns - count * (large - 1);
+    LLVMValueRef middle = gen_i64(g, nlarge * large);
+    loop_rows(c, p, columns, gen_i64(g, 0), middle, (uint32_t)large, nlarge == 1);
+    if (nlarge == count) return;
+    loop_rows(c, p, columns, middle, gen_i64(g, turns), (uint32_t)large - 1, count - nlarge == 1);
+}
+
+/* An unknown one into full tiles, then powers of two. */
+static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef extent) {
+    Gen *g = c->g;
+    LLVMValueRef begin = gen_i64(g, 0);
+    for (uint32_t rows = c->rows; rows > 0;) {
+        LLVMValueRef rest = LLVMBuildSub(g->b, extent, begin, "");
+        LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, rows), "");
+        LLVMValueRef end = LLVMBuildSub(g->b, extent, left, "");
+        loop_rows(c, p, columns, begin, end, rows, false);
+        begin = end;
+        rows = rows == 1 ? 0 : gen_power_of_two(rows) / 2;
+    }
+}
+
+static void row_tiles(Contract *c, const Point *p, void *data) {
+    if (!c->row)
+        contract_tile(c, p, data, NULL, 1);
+    else if (c->row->turns >= 0)
+        known_rows(c, p, data, c->row->turns);
+    else
+        unknown_rows(c, p, data, c->row->extent);
+}
+
+/* One tile of columns, for all rows. */
+static void column_tile(Contract *c, const Point *outer, Columns columns) {
+    Point p = point_copy(c->g, outer);
+    if (c->column) point_set_axis(c->g, &p, c->column, columns.at);
+    bool packs = c->form == FORM_PACKED && columns.lanes > 1;
+    if (packs) contract_pack(c, &p, &columns);
+    loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
+}
+
+static void loop_columns(Contract *c, const Point *p, Columns columns, LLVMValueRef begin,
+                         LLVMValueRef end, int64_t step) {
+    Gen *g = c->g;
+    Loop loop = loop_begin(g, begin, end, gen_i64(g, step), "column");
+    columns.at = loop.counter;
+    column_tile(c, p, columns);
+    loop_end(g, &loop, NULL, NULL);
+}
+
+/* What is left of a known number of columns behind the full tiles. */
+static void rest_of_columns(Contract *c, const Point *p, int64_t begin, int64_t rest) {
+    Gen *g = c->g;
+    Columns columns = {.at = gen_i64(g, begin), .lanes = c->form == FORM_DOT ? 1 : c->lanes};
+    if (c->form == FORM_DOT) {
+        columns.count = (uint32_t)rest;
+        column_tile(c, p, columns);
+        return;
+    }
+    bool masks = gen_has_masks(g);
+    columns.count = (uint32_t)(rest / c->lanes);
+    uint32_t valid = (uint32_t)(rest % c->lanes);
+    if (valid && masks) {
+        columns.count++;
+        columns.valid = valid;
+        columns.mask = gen_lane_mask(g, gen_i64(g, valid), c->lanes);
+    }
+    if (columns.count) column_tile(c, p, columns);
+    if (!valid || masks) return;
+    Columns single = {.count = 1, .lanes = 1};
+    loop_columns(c, p, single, gen_i64(g, begin + rest - valid), gen_i64(g, begin + rest), 1);
+}
+
+static void known_columns(Contract *c, const Point *p, int64_t turns) {
+    Gen *g = c->g;
+    Columns full = {.count = c->columns, .lanes = c->form == FORM_DOT ? 1 : c->lanes};
+    int64_t width = (int64_t)full.count * full.lanes, rest = turns % width;
+    LLVMValueRef end = gen_i64(g, turns - rest);
+    if (turns - rest == width) {
+        full.at = gen_i64(g, 0);
+        column_tile(c, p, full);
+    } else if (turns > rest) {
+        loop_columns(c, p, full, gen_i64(g, 0), end, width);
+    }
+    if (rest) rest_of_columns(c, p, turns - rest, rest);
+}
+
+static void unknown_columns(Contract *c, const Point *p, LLVMValueRef extent) {
+    Gen *g = c->g;
+    Columns columns = {.count = c->columns, .lanes = c->form == FORM_DOT ? 1 : c->lanes};
+    LLVMValueRef begin = gen_i64(g, 0), width, end;
+    for (;;) {
+        width = gen_i64(g, (int64_t)columns.count * columns.lanes);
+        end = LLVMBuildSub(g->b, extent, LLVMBuildURem(g->b, extent, width, ""), "");
+        loop_columns(c, p, columns, begin, end, (int64_t)columns.count * columns.lanes);
+        begin = end;
+        if (columns.count == 1) break;
+        columns.count = 1;
+    }
+    if (columns.lanes == 1) return;
+    if (!gen_has_masks(g)) {
+        columns.lanes = 1;
+        loop_columns(c, p, columns, begin, extent, 1);
+        return;
+    }
+    Loop tail = loop_begin(g, begin, extent, gen_i64(g, columns.lanes), "tail");
+    columns.at = tail.counter;
+    LLVMValueRef rest = LLVMBuildSub(g->b, extent, tail.counter, "");
+    columns.mask = gen_lane_mask(g, rest, columns.lanes);
+    column_tile(c, p, columns);
+    loop_end(g, &tail, NULL, NULL);
+}
+
+static void column_tiles(Contract *c, const Point *p, void *data) {
+    if (!c->column)
+        column_tile(c, p, (Columns){.count = 1, .lanes = 1});
+    else if (c->column->turns >= 0)
+        known_columns(c, p, c->column->turns);
+    else
+        unknown_columns(c, p, c->column->extent);
+}
+
+void kernel_contract(Gen *g, const Kernel *k) {
+    Roles roles = oriented(k);
+    Contract c = {.g = g, .kernel = k, .a = operand_of(g, roles.a), .b = operand_of(g, roles.b)};
+    Axes batch = linear_axes(g, k, roles.batch, roles.nbatch);
+    Axes n = linear_axes(g, k, roles.n, roles.nn);
+    c.middle = linear_axes(g, k, roles.m, roles.nm);
+    c.sums = linear_axes(g, k, roles.k, roles.nk);
+    c.column = take_vector_axis(g, &n);
+    if (!c.column) c.column = take_vector_axis(g, &batch);
+    if (!c.column) c.column = take_longest(g, &n);
+    c.row = take_longest(g, &c.middle);
+    c.outer = joined(g, &batch, &n);
+    c.a.column = contract_stride(&c.a, c.column);
+    c.b.column = contract_stride(&c.b, c.column);
+    c.a.row = contract_stride(&c.a, c.row);
+    choose_form(&c);
+    choose_tile(&c);
+    choose_stores(&c);
+    Point p = point_new(g, NULL, 1, NULL);
+    loop_axes(&c, &p, &c.outer, 0, column_tiles, NULL);
+}

@@ -1,0 +1,70 @@
+/* codegen/contract.h: what the files of the contraction generator share. Private to them.
+ *
+ * The nest, outer to inner:
+ *
+ *     outer     indices of both operands and the result, and of b and the result
+ *     columns   tiles of the vectorised index
+ *     [panel]   b of these columns is copied so that they are adjacent
+ *     middle    indices of a and the result
+ *     rows      tiles of one index of a and the result
+ *     sums      the summed indices; rows x columns accumulators in registers
+ *     stores    of the tile
+ *
+ * Every element is summed in the order of the summed indices (of their vectors and then inside a
+ * vector in the dot form), whatever the tiles around it are: the result does not depend on the
+ * batch size.
+ */
+#ifndef DLC_CODEGEN_CONTRACT_H
+#define DLC_CODEGEN_CONTRACT_H
+
+#include "codegen/emit.h"
+
+enum { CONTRACT_MAX_TILE = 28, CONTRACT_MAX_LANES = 16 };
+
+typedef enum Form {
+    FORM_OUTER,  /* columns along the lanes; a is broadcast */
+    FORM_PACKED, /* the same, b is copied into a panel first */
+    FORM_DOT,    /* the innermost summed index along the lanes; lanes are added up at the end */
+} Form;
+
+typedef struct Operand {
+    const Tensor *tensor;
+    Linear at;
+    int64_t column, row; /* strides along the tiled axes; 0: it does not vary */
+} Operand;
+
+typedef struct Contract {
+    Gen *g;
+    const Kernel *kernel;
+    Operand a, b;
+    Axes outer, middle, sums; /* in the dot form the last sum runs along the lanes */
+    const Axis *column, *row; /* NULL: there is none */
+    Form form;
+    uint32_t lanes;   /* of the columns; of the sum in the dot form */
+    uint32_t rows;    /* of a tile */
+    uint32_t columns; /* of a tile: vectors, or single ones in the dot form */
+    bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
+    LLVMValueRef spill;
+} Contract;
+
+/* The columns of the tile at work. */
+typedef struct Columns {
+    LLVMValueRef at;    /* the first one; NULL without column axis */
+    uint32_t count;     /* vectors, or single columns in the dot form */
+    uint32_t lanes;     /* of the vectors */
+    LLVMValueRef mask;  /* of the last vector; NULL: all */
+    uint32_t valid;     /* lanes of the last vector, where known; else 0 */
+    LLVMValueRef panel; /* packed b, count * lanes wide; NULL: b is read where it lies */
+} Columns;
+
+int64_t contract_stride(const Operand *operand, const Axis *axis);
+/* The address of the operand's element at the point; summed indices count as 0. */
+LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand);
+
+/* contract_tile.c: rows x columns elements, from the sums to the stores. */
+void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
+                   uint32_t rows);
+/* contract_pack.c: copies b of these columns to the workspace and sets columns->panel. */
+void contract_pack(Contract *c, const Point *p, Columns *columns);
+
+#endif

@@ -1,0 +1,330 @@
+/* codegen/contract_tile.c: one register tile of a contraction: the sums, then the stores.
+ *
+ * in:   a tile: its first row and column, and their numbers      out: its elements, stored
+ */
+#include "codegen/contract.h"
+
+/* What a tile carries through the loops over the summed indices: the addresses of its first
+ * elements of a and b, and the accumulators [row][column]. */
+typedef struct Tile {
+    Contract *c;
+    const Columns *columns;
+    uint32_t rows;
+    LLVMValueRef a, b;
+    LLVMValueRef acc[CONTRACT_MAX_TILE];
+} Tile;
+
+static uint32_t tile_size(const Tile *t) {
+    return t->rows * t->columns->count;
+}
+
+static LLVMValueRef ahead(const Tile *t, LLVMValueRef address, int64_t elements) {
+    Gen *g = t->c->g;
+    if (elements == 0) return address;
+    return gen_element_address(g, g->real, address, gen_i64(g, elements));
+}
+
+/* ---- one step ----------------------------------------------------------------------------------
+ */
+
+/* The elements of vector v of the columns: spread, adjacent or gathered, as the stride has it. */
+static LLVMValueRef column_vector(const Tile *t, LLVMValueRef address, int64_t stride, uint32_t v) {
+    Gen *g = t->c->g;
+    uint32_t lanes = t->columns->lanes;
+    LLVMValueRef mask = v + 1 == t->columns->count ? t->columns->mask : NULL;
+    LLVMValueRef first = ahead(t, address, stride * v * lanes);
+    if (stride == 0) return gen_splat(g, gen_load(g, g->real, first, 1, NULL, NULL), lanes);
+    if (stride == 1 || lanes == 1) {
+        LLVMTypeRef type = gen_vector(g, g->real, lanes);
+        return gen_load(g, g->real, first, lanes, mask, mask ? LLVMConstNull(type) : NULL);
+    }
+    LLVMValueRef distances = gen_iota(g, g->i64, lanes, stride);
+    LLVMValueRef addresses = LLVMBuildGEP2(g->b, g->real, first, &distances, 1, "");
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
+    return gen_gather(g, g->real, addresses, lanes, mask, mask ? zero : NULL);
+}
+
+static void outer_step(Tile *t) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    const Columns *columns = t->columns;
+    LLVMValueRef b[CONTRACT_MAX_TILE];
+    for (uint32_t v = 0; v < columns->count; v++)
+        b[v] = columns->panel ? gen_load(g, g->real, ahead(t, t->b, v * columns->lanes),
+                                         columns->lanes, NULL, NULL)
+                              : column_vector(t, t->b, c->b.column, v);
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMValueRef row = ahead(t, t->a, r * c->a.row), a = NULL;
+        for (uint32_t v = 0; v < columns->count; v++) {
+            if (!a || c->a.column) a = column_vector(t, row, c->a.column, v);
+            LLVMValueRef *acc = &t->acc[r * columns->count + v];
+            *acc = gen_fma(g, a, b[v], *acc);
+        }
+    }
+}
+
+/* `lanes` elements along the last sum, of which `valid` are there (0: all). */
+static LLVMValueRef dot_vector(const Tile *t, LLVMValueRef address, uint32_t lanes,
+                               LLVMValueRef mask) {
+    Gen *g = t->c->g;
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, t->c->lanes));
+    if (lanes == t->c->lanes || mask)
+        return gen_load(g, g->real, address, t->c->lanes, mask, mask ? zero : NULL);
+    LLVMValueRef one = gen_load(g, g->real, address, 1, NULL, NULL);
+    return LLVMBuildInsertElement(g->b, zero, one, gen_i32(g, 0), "");
+}
+
+static void dot_step(Tile *t, uint32_t lanes, LLVMValueRef mask) {
+    Contract *c = t->c;
+    LLVMValueRef a[CONTRACT_MAX_TILE];
+    for (uint32_t r = 0; r < t->rows; r++)
+        a[r] = dot_vector(t, ahead(t, t->a, r * c->a.row), lanes, mask);
+    for (uint32_t v = 0; v < t->columns->count; v++) {
+        LLVMValueRef b = dot_vector(t, ahead(t, t->b, v * c->b.column), lanes, mask);
+        for (uint32_t r = 0; r < t->rows; r++) {
+            LLVMValueRef *acc = &t->acc[r * t->columns->count + v];
+            *acc = gen_fma(c->g, a[r], b, *acc);
+        }
+    }
+}
+
+/* ---- the sums -----------------------------------------------------------------------------------
+ */
+
+/* A loop that carries the tile: its accumulators and its addresses, which move on by the strides.
+ */
+static Loop tile_loop_begin(Tile *t, LLVMValueRef begin, LLVMValueRef end, int64_t step,
+                            const char *name) {
+    Gen *g = t->c->g;
+    Loop loop = loop_begin(g, begin, end, gen_i64(g, step), name);
+    for (uint32_t i = 0; i < tile_size(t); i++) t->acc[i] = loop_carry(g, &loop, t->acc[i]);
+    t->a = loop_carry(g, &loop, t->a);
+    t->b = loop_carry(g, &loop, t->b);
+    return loop;
+}
+
+static void tile_loop_end(Tile *t, Loop *loop, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef next[CONTRACT_MAX_TILE + 2], out[CONTRACT_MAX_TILE + 2];
+    uint32_t n = tile_size(t);
+    for (uint32_t i = 0; i < n; i++) next[i] = t->acc[i];
+    next[n] = a;
+    next[n + 1] = b;
+    loop_end(t->c->g, loop, next, out);
+    for (uint32_t i = 0; i < n; i++) t->acc[i] = out[i];
+    t->a = out[n];
+    t->b = out[n + 1];
+}
+
+static void sums(Tile *t, uint32_t number);
+
+/* The body of one turn of sum `number`, by which the addresses then move on. A panel is read
+ * straight through: there the inner sums have moved b already. */
+static void sum_turn(Tile *t, uint32_t number) {
+    Contract *c = t->c;
+    const Axis *axis = &c->sums.at[number];
+    LLVMValueRef a = t->a, b = t->b;
+    sums(t, number + 1);
+    t->a = ahead(t, a, contract_stride(&c->a, axis));
+    if (!t->columns->panel)
+        t->b = ahead(t, b, contract_stride(&c->b, axis));
+    else if (number + 1 == c->sums.len)
+        t->b = ahead(t, b, t->columns->count * t->columns->lanes);
+}
+
+static void sum_axis(Tile *t, uint32_t number) {
+    enum { UNROLLED = 8 };
+    Contract *c = t->c;
+    Gen *g = c->g;
+    const Axis *axis = &c->sums.at[number];
+    bool is_last = number + 1 == c->sums.len;
+    if (axis->turns == 1 || (is_last && axis->turns >= 0 && axis->turns <= UNROLLED)) {
+        for (int64_t i = 0; i < axis->turns; i++) sum_turn(t, number);
+        return;
+    }
+    Loop loop = tile_loop_begin(t, gen_i64(g, 0), axis->extent, 1, axis->index->name);
+    sum_turn(t, number);
+    tile_loop_end(t, &loop, t->a, t->b);
+}
+
+static void dot_loop(Tile *t, LLVMValueRef begin, LLVMValueRef end, uint32_t lanes) {
+    Loop loop = tile_loop_begin(t, begin, end, lanes, "sum");
+    dot_step(t, lanes, NULL);
+    tile_loop_end(t, &loop, ahead(t, t->a, lanes), ahead(t, t->b, lanes));
+}
+
+/* The last sum of the dot form: whole vectors, then what is left over. */
+static void dot_axis(Tile *t) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    const Axis *axis = &c->sums.at[c->sums.len - 1];
+    LLVMValueRef lanes = gen_i64(g, c->lanes), begin = gen_i64(g, 0);
+    LLVMValueRef rest = LLVMBuildURem(g->b, axis->extent, lanes, "");
+    LLVMValueRef full = LLVMBuildSub(g->b, axis->extent, rest, "");
+    if (axis->turns == (int64_t)c->lanes) {
+        dot_step(t, c->lanes, NULL);
+        return;
+    }
+    if (axis->turns < 0 || axis->turns > (int64_t)c->lanes) dot_loop(t, begin, full, c->lanes);
+    if (axis->turns >= 0 && axis->turns % c->lanes == 0) return;
+    if (!gen_has_masks(g)) {
+        dot_loop(t, full, axis->extent, 1);
+    } else if (axis->turns >= 0) {
+        dot_step(t, 0, gen_lane_mask(g, rest, c->lanes));
+    } else {
+        Loop tail = tile_loop_begin(t, full, axis->extent, c->lanes, "tail");
+        dot_step(t, 0, gen_lane_mask(g, rest, c->lanes));
+        tile_loop_end(t, &tail, t->a, t->b);
+    }
+}
+
+/* The sums from `number` on; t->a and t->b are left anywhere. */
+static void sums(Tile *t, uint32_t number) {
+    const Contract *c = t->c;
+    if (number == c->sums.len)
+        outer_step(t);
+    else if (c->form == FORM_DOT && number + 1 == c->sums.len)
+        dot_axis(t);
+    else
+        sum_axis(t, number);
+}
+
+/* ---- adding up lanes ----------------------------------------------------------------------------
+ */
+
+/* In x and y segments of `size` lanes hold parts of one sum each: adds the halves of every segment
+ * and puts those of y behind those of x. y NULL: the result has half the lanes. */
+static LLVMValueRef fold(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t lanes, uint32_t size) {
+    LLVMValueRef low[CONTRACT_MAX_LANES], high[CONTRACT_MAX_LANES];
+    uint32_t n = 0;
+    for (uint32_t operand = 0; operand < (y ? 2u : 1u); operand++)
+        for (uint32_t segment = 0; segment < lanes; segment += size)
+            for (uint32_t l = 0; l < size / 2; l++, n++) {
+                low[n] = gen_i32(g, operand * lanes + segment + l);
+                high[n] = gen_i32(g, operand * lanes + segment + size / 2 + l);
+            }
+    if (!y) y = LLVMGetPoison(LLVMTypeOf(x));
+    LLVMValueRef a = LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(low, n), "");
+    LLVMValueRef b = LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(high, n), "");
+    return LLVMBuildFAdd(g->b, a, b, "");
+}
+
+/* The sums over the lanes of n vectors, n a power of two <= lanes, as one vector of n lanes. */
+static LLVMValueRef add_lanes(Gen *g, LLVMValueRef *v, uint32_t n, uint32_t lanes) {
+    uint32_t count = n, size = lanes;
+    for (; count > 1; count /= 2, size /= 2)
+        for (uint32_t i = 0; i < count / 2; i++)
+            v[i] = fold(g, v[2 * i], v[2 * i + 1], lanes, size);
+    LLVMValueRef sum = v[0];
+    for (; size > 1; size /= 2, lanes /= 2) sum = fold(g, sum, NULL, lanes, size);
+    if (n > 1) return sum;
+    if (LLVMGetTypeKind(LLVMTypeOf(sum)) != LLVMVectorTypeKind) return sum;
+    return LLVMBuildExtractElement(g->b, sum, gen_i32(g, 0), "");
+}
+
+/* ---- stores -------------------------------------------------------------------------------------
+ */
+
+/* The finished elements of a row: vectors along the columns. */
+typedef struct RowPart {
+    uint32_t first, lanes; /* column from the tile's first one; lanes */
+    LLVMValueRef mask;
+} RowPart;
+
+static void store_part(Tile *t, const Point *p, LLVMValueRef row, const RowPart *part,
+                       LLVMValueRef value) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    Point at = point_copy(g, p);
+    at.along = part->lanes > 1 ? c->column->index : NULL;
+    at.lanes = part->lanes;
+    at.mask = part->mask;
+    if (row) point_set_axis(g, &at, c->row, row);
+    if (c->column) {
+        LLVMValueRef column = LLVMBuildAdd(g->b, t->columns->at, gen_i64(g, part->first), "");
+        point_set_axis(g, &at, c->column, column);
+    }
+    const Kernel *k = c->kernel;
+    point_know(g, &at, ir_read_at(g->ctx, k->acc, k->free), value);
+    kernel_stores(g, &at, k);
+}
+
+/* The parts of a row, and the values of row r. In the dot form a row is one part. */
+static uint32_t row_parts(const Tile *t, RowPart *parts) {
+    const Columns *columns = t->columns;
+    Gen *g = t->c->g;
+    if (t->c->form == FORM_DOT) {
+        uint32_t lanes = gen_power_of_two(columns->count);
+        bool all = lanes == columns->count;
+        LLVMValueRef count = gen_i64(g, columns->count);
+        parts[0] = (RowPart){0, lanes, all ? NULL : gen_lane_mask(g, count, lanes)};
+        return 1;
+    }
+    for (uint32_t v = 0; v < columns->count; v++)
+        parts[v] = (RowPart){v * columns->lanes, columns->lanes,
+                             v + 1 == columns->count ? columns->mask : NULL};
+    return columns->count;
+}
+
+static void row_values(const Tile *t, uint32_t r, LLVMValueRef *values) {
+    uint32_t count = t->columns->count;
+    for (uint32_t v = 0; v < count; v++) values[v] = t->acc[r * count + v];
+    if (t->c->form != FORM_DOT) return;
+    uint32_t n = gen_power_of_two(count);
+    for (uint32_t v = count; v < n; v++) values[v] = LLVMConstNull(LLVMTypeOf(values[0]));
+    values[0] = add_lanes(t->c->g, values, n, t->c->lanes);
+}
+
+static LLVMValueRef row_number(Gen *g, LLVMValueRef first, LLVMValueRef r) {
+    return first ? LLVMBuildAdd(g->b, first, r, "") : NULL;
+}
+
+/* The tile goes to memory, and one copy of the stores' code takes it from there row by row. */
+static void stores_by_loop(Tile *t, const Point *p, LLVMValueRef row, const RowPart *parts,
+                           uint32_t nparts) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    LLVMValueRef values[CONTRACT_MAX_TILE];
+    uint32_t width = parts[nparts - 1].first + parts[nparts - 1].lanes;
+    for (uint32_t r = 0; r < t->rows; r++) {
+        row_values(t, r, values);
+        for (uint32_t i = 0; i < nparts; i++)
+            gen_store(g, ahead(t, c->spill, r * width + parts[i].first), values[i], NULL);
+    }
+    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, t->rows), gen_i64(g, 1), "stores");
+    LLVMValueRef offset = LLVMBuildMul(g->b, loop.counter, gen_i64(g, width), "");
+    LLVMValueRef line = gen_element_address(g, g->real, c->spill, offset);
+    for (uint32_t i = 0; i < nparts; i++) {
+        LLVMValueRef at = ahead(t, line, parts[i].first);
+        LLVMValueRef value = gen_load(g, g->real, at, parts[i].lanes, NULL, NULL);
+        store_part(t, p, row_number(g, row, loop.counter), &parts[i], value);
+    }
+    loop_end(g, &loop, NULL, NULL);
+}
+
+void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVMValueRef row,
+                   uint32_t rows) {
+    Gen *g = c->g;
+    Tile t = {.c = c, .columns = columns, .rows = rows};
+    DLC_ASSERT(g->ctx, tile_size(&t) <= CONTRACT_MAX_TILE, c->kernel->span);
+    Point p = point_copy(g, outer);
+    if (row) point_set_axis(g, &p, c->row, row);
+    t.a = contract_address(c, &p, &c->a);
+    t.b = columns->panel ? columns->panel : contract_address(c, &p, &c->b);
+    uint32_t lanes = c->form == FORM_DOT ? c->lanes : columns->lanes;
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
+    for (uint32_t i = 0; i < tile_size(&t); i++) t.acc[i] = zero;
+    sums(&t, 0);
+
+    RowPart parts[CONTRACT_MAX_TILE];
+    LLVMValueRef values[CONTRACT_MAX_TILE];
+    uint32_t nparts = row_parts(&t, parts);
+    if (c->by_loop && rows > 1) {
+        stores_by_loop(&t, &p, row, parts, nparts);
+        return;
+    }
+    for (uint32_t r = 0; r < rows; r++) {
+        row_values(&t, r, values);
+        for (uint32_t i = 0; i < nparts; i++)
+            store_part(&t, &p, row_number(g, row, gen_i64(g, r)), &parts[i], values[i]);
+    }
+}
