@@ -114,10 +114,10 @@ static LLVMValueRef affine(Gen *g, Point *p, const Term *terms, uint32_t n, int6
     int64_t stride = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Expr *atom = terms[i].atom;
-        bool is_along = atom->kind == EX_INDEX && atom->index == p->along;
+        bool is_index = atom->kind == EX_INDEX;
         LLVMValueRef v =
-            is_along ? resize(g, index_value(g, p, p->along), type) : integer(g, p, atom, type);
-        if (is_along) stride = terms[i].coefficient;
+            is_index ? resize(g, index_value(g, p, atom->index), type) : integer(g, p, atom, type);
+        if (is_index && atom->index == p->along) stride = terms[i].coefficient;
         v = scaled(g, v, terms[i].coefficient);
         if (is_vector(v))
             vectors = sum_of(g, vectors, v);
