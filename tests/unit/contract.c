@@ -60,7 +60,9 @@ static Tensor *tensor_over(Ctx *ctx, Module *m, const char *name, Index *const *
 }
 
 static Index **copied(Ctx *ctx, Index *const *list, uint32_t n) {
-    return arena_copy(ctx->arena, list, (n + 1) * sizeof *list);
+    Index **copy = ARENA_ARRAY(ctx->arena, Index *, n + 1);
+    if (n) memcpy(copy, list, n * sizeof *copy);
+    return copy;
 }
 
 static void append(Ctx *ctx, Index ***list, uint32_t *n, Index *index) {
