@@ -16,6 +16,10 @@ static Diag *make(Ctx *ctx, Severity severity, Span span, const char *format, va
     return diag;
 }
 
+/* More than anybody reads: further ones are only counted, so that a large broken file is still
+ * answered at once. */
+enum { DIAG_KEPT = 1000 };
+
 static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_list args) {
     Diag *diag = make(ctx, severity, span, format, args);
     Diags *diags = &ctx->diags;
@@ -25,7 +29,7 @@ static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_
                     other->span.end == span.end;
         if (same && strcmp(other->message, diag->message) == 0) return diag; /* not shown again */
     }
-    vec_push(ctx->arena, &diags->all, diag);
+    if (diags->all.len < DIAG_KEPT) vec_push(ctx->arena, &diags->all, diag);
     if (severity == DIAG_ERROR) diags->errors++;
     if (severity == DIAG_WARNING) diags->warnings++;
     return diag;
@@ -174,8 +178,8 @@ void diag_show(Ctx *ctx, FILE *out, bool color, bool json) {
         show_one(&s, diag, true);
         for (uint32_t k = 0; k < diag->attached.len; k++) show_one(&s, diag->attached.at[k], true);
     }
-    if (!json && diags->all.len > DIAG_SHOWN)
-        fprintf(out, "… and %u more\n", diags->all.len - DIAG_SHOWN);
+    uint32_t total = diags->errors + diags->warnings;
+    if (!json && total > DIAG_SHOWN) fprintf(out, "… and %u more\n", total - DIAG_SHOWN);
     diag_clear(ctx);
 }
 

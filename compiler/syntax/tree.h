@@ -55,6 +55,7 @@ typedef struct TreeList {
 struct Tree {
     TreeKind kind;
     Span span;
+    uint32_t depth; /* of an expression: levels below it */
     union {
         struct {
             TreeList items;
