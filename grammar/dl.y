@@ -43,6 +43,7 @@ static const TreeList none;
 %token ARROW "->" REST ".." EQ "==" NE "!=" LE "<=" GE ">=" LT "<" GT ">" ASSIGN "="
 %token PLUS "+" MINUS "-" TIMES "*" SLASH "/" PERCENT "%" POWER "^" TILDE "~" COLON ":" COMMA ","
 %token LPAREN "(" RPAREN ")" LBRACKET "[" RBRACKET "]" LBRACE "{" RBRACE "}"
+%token BAD "a stray character" /* already reported; no rule has it */
 
 %type <tree> item broken reduced statement data_statement setting decl typed_decl parameter state_decl attribute lhs_sub dim
 %type <tree> typed_item expr value ifx orx andx notx comparison sum product chain unary reduction power exponent
@@ -107,6 +108,7 @@ anything: skipped_block
         | SOURCE | SCALE | STANDARDIZE | SPLIT | MISSING | FROM | NAME | NUMBER | STRING | REDUCE
         | ARROW | REST | EQ | NE | LE | GE | LT | GT | ASSIGN | PLUS | MINUS | TIMES | SLASH | PERCENT | POWER
         | TILDE | COLON | COMMA | LPAREN | RPAREN | LBRACKET | RBRACKET | END
+        | BAD
         ;
 
 block: LBRACE statements RBRACE   { $$ = $statements; }
@@ -499,6 +501,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parser *p) {
     expected.n = yypcontext_expected_tokens(context, expected.at, MAX_EXPECTED);
     if (expected.n < 0) return 0;
     yysymbol_kind_t found = yypcontext_token(context);
+    if (found == YYSYMBOL_BAD) return 0;
     Span span = *yypcontext_location(context);
     const char *what = found_words(p, found, span), *wanted = expected_words(p, &expected);
     uint32_t length = 0;

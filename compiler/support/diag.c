@@ -23,13 +23,14 @@ enum { DIAG_KEPT = 1000 };
 static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_list args) {
     Diag *diag = make(ctx, severity, span, format, args);
     Diags *diags = &ctx->diags;
-    for (uint32_t i = 0; i < diags->all.len; i++) {
+    bool full = diags->all.len >= DIAG_KEPT;
+    for (uint32_t i = 0; i < diags->all.len && !full; i++) {
         Diag *other = diags->all.at[i];
         bool same = other->severity == severity && other->span.begin == span.begin &&
                     other->span.end == span.end;
         if (same && strcmp(other->message, diag->message) == 0) return diag; /* not shown again */
     }
-    if (diags->all.len < DIAG_KEPT) vec_push(ctx->arena, &diags->all, diag);
+    if (!full) vec_push(ctx->arena, &diags->all, diag);
     if (severity == DIAG_ERROR) diags->errors++;
     if (severity == DIAG_WARNING) diags->warnings++;
     return diag;

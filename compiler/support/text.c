@@ -60,11 +60,19 @@ void text_number(Text *text, double number) {
         text_put(text, number < 0 ? "-inf" : "inf");
         return;
     }
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, number);
-        if (strtod(digits, NULL) == number) break;
+    int precision = 1;
+    do snprintf(digits, sizeof digits, "%.*g", precision, number);
+    while (strtod(digits, NULL) != number && ++precision <= 17);
+    /* 100 and not 1e+02. */
+    if (fabs(number) >= 1 && fabs(number) < 1e15)
+        while (strchr(digits, 'e')) snprintf(digits, sizeof digits, "%.*g", ++precision, number);
+    char *exponent = strchr(digits, 'e');
+    if (!exponent) {
+        text_put(text, digits);
+        return;
     }
-    text_put(text, digits);
+    text_putn(text, digits, (size_t)(exponent - digits));
+    text_printf(text, "e%d", atoi(exponent + 1));
 }
 
 const char *text_string(const Text *text) {

@@ -329,7 +329,6 @@ static int word_class(const Tree *tree) {
     case T_TARGET:
     case T_PARAM:
     case T_STATE:
-    case T_SIZE:
     case T_OUTPUT: return 1;
     case T_EQUATION: return tree->equation.is_output ? 1 : 0;
     case T_LOSS:

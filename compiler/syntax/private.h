@@ -15,6 +15,8 @@ typedef struct Lexer {
 void lexer_comment(Lexer *lexer);
 void lexer_error(Lexer *lexer, const char *format, const char *text)
     __attribute__((format(printf, 2, 0)));
+/* A word with characters outside ASCII. */
+void lexer_foreign(Lexer *lexer, const char *text);
 void lexer_stray(Lexer *lexer, unsigned char byte);
 _Noreturn void lexer_fatal(const char *message);
 

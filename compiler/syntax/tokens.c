@@ -38,6 +38,26 @@ void lexer_error(Lexer *lexer, const char *format, const char *text) {
     diag_error(lexer->ctx, lexer_span(lexer), "%s", text_string(&message));
 }
 
+/* What is often typed, or pasted, for what the language has. */
+static const char *ascii_for(const char *text) {
+    static const char *const pairs[][2] = {
+        {"−", "-"},  {"–", "-"},      {"—", "-"},      {"×", "*"},   {"·", "*"},  {"÷", "/"},
+        {"≤", "<="}, {"≥", ">="},     {"≠", "!="},     {"→", "->"},  {"“", "\""}, {"”", "\""},
+        {"…", ".."}, {"Σ", "sum[…]"}, {"∑", "sum[…]"}, {"∞", "inf"}, {"π", "pi"}, {"∼", "~"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (strcmp(text, pairs[i][0]) == 0) return pairs[i][1];
+    return NULL;
+}
+
+void lexer_foreign(Lexer *lexer, const char *text) {
+    const char *ascii = ascii_for(text);
+    Diag *d = diag_error(lexer->ctx, lexer_span(lexer),
+                         "`%.*s` has a character that is not part of "
+                         "the language (names are ASCII letters, digits and `_`)",
+                         60, text);
+    if (ascii) diag_help(lexer->ctx, d, "write `%s`", ascii);
+}
+
 void lexer_stray(Lexer *lexer, unsigned char byte) {
     if (byte < 0x20 || byte == 0x7f)
         diag_error(lexer->ctx, lexer_span(lexer),
@@ -138,8 +158,8 @@ static bool goes_on(int kind) {
 }
 
 static bool begins_statement(int kind) {
-    return (kind >= DL_IMPORT && kind <= DL_REPEAT && kind != DL_ON && kind != DL_TRAIN) ||
-           kind == DL_RBRACE;
+    return kind == DL_RBRACE || (kind >= DL_IMPORT && kind <= DL_REPEAT && kind != DL_ON &&
+                                 kind != DL_TRAIN && kind != DL_SIZE);
 }
 
 static int last_kind(const Filter *f) {
@@ -214,6 +234,7 @@ static void put_close(Filter *f, Token token) {
         close_missing(f);
     if (!f->open.len || closing(open_kind(f)) != token.kind) {
         diag_error(f->ctx, token.span, "this `%s` closes nothing", bracket(token.kind));
+        put(f, DL_BAD, token.span);
         return;
     }
     if (token.kind == DL_RBRACE) put_end(f);
@@ -305,6 +326,13 @@ static int reduce_word(const Filter *f) {
     return next == DL_LPAREN || (argument && open_kind(f) == DL_LPAREN) ? DL_NAME : DL_REDUCE;
 }
 
+/* `size n = …` is a statement; elsewhere `size` is a name like others (of a pooling window, say).
+ */
+static bool starts_size(const Filter *f) {
+    int last = last_kind(f), next = next_kind(f);
+    return (last == DL_END || last == DL_LBRACE) && next != DL_ASSIGN && next != DL_LBRACKET;
+}
+
 static void filter_one(Filter *f, Token token) {
     int kind = token.kind;
     if (f->open.len == 0 && kind >= DL_IMPORT && kind <= DL_TRAIN) f->block = kind;
@@ -321,6 +349,7 @@ static void filter_one(Filter *f, Token token) {
     case DL_RBRACKET:
     case DL_RBRACE: put_close(f, token); return;
     case DL_REDUCE: put(f, reduce_word(f), token.span); return;
+    case DL_SIZE: put(f, starts_size(f) ? DL_SIZE : DL_NAME, token.span); return;
     case DL_NAME:
         put(f, f->block == DL_DATA && f->open.len == 1 ? data_word(f, token) : DL_NAME, token.span);
         return;

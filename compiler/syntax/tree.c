@@ -239,10 +239,19 @@ Tree *tree_of_list(Parser *p, TreeKind kind, Span span, TreeList items) {
     return tree;
 }
 
+/* What stands where only the name or the call of a definition may. */
+static Tree *named_call(Parser *p, Tree *tree, bool call, const char *wanted) {
+    const Tree *callee = tree->kind == T_CALL ? tree->call.callee : call ? NULL : tree;
+    if (tree->kind == T_ERROR || (callee && callee->kind == T_NAME)) return tree;
+    diag_error(p->ctx, tree->span, "expected %s", wanted);
+    return tree_plain(p, T_ERROR, tree->span);
+}
+
 Tree *tree_param(Parser *p, Span span, TreeList decls, Tree *init, TreeList attributes) {
     Tree *tree = new_tree(p, T_PARAM, span);
     tree->param.decls = decls;
-    tree->param.init = init;
+    tree->param.init =
+        named_call(p, init, false, "an initialiser, as in `~ zeros` or `~ constant(0.5)`");
     tree->param.attributes = attributes;
     return tree;
 }
@@ -251,6 +260,8 @@ Tree *tree_named(Parser *p, TreeKind kind, Span span, Span name, Tree *value) {
     Tree *tree = new_tree(p, kind, span);
     tree->named.name = name.begin ? tree_sym(p, name) : NULL;
     tree->named.name_span = name;
+    if (kind == T_SOURCE)
+        value = named_call(p, value, true, "a reader of files, as in `csv(\"file.csv\")`");
     tree->named.value = value;
     return deeper(p, tree, value, NULL, NULL);
 }
@@ -269,6 +280,8 @@ Tree *tree_equation(Parser *p, Span span, Span name, bool has_subs, TreeList sub
 
 Tree *tree_unary_statement(Parser *p, TreeKind kind, Span span, Tree *value) {
     Tree *tree = new_tree(p, kind, span);
+    if (kind == T_OPTIMIZER_USE)
+        value = named_call(p, value, false, "an optimizer, as in `adam(lr: 1e-3)`");
     tree->unary.value = value;
     return tree;
 }

@@ -48,8 +48,8 @@ static bool is_subscript(TreeKind kind) {
     return is_expression(kind) || kind == T_REST;
 }
 
-static bool is_call(TreeKind kind) {
-    return kind == T_NAME || kind == T_CALL || kind == T_INDEXED;
+static bool is_use(TreeKind kind) {
+    return kind == T_NAME || kind == T_CALL;
 }
 
 static bool is_constant(TreeKind kind) {
@@ -109,6 +109,7 @@ static void check_expression(Ctx *ctx, const Tree *tree) {
     case T_NUMBER: DLC_ASSERT(ctx, tree->number.text != NULL, tree->span); return;
     case T_IMPORT:
     case T_STRING: DLC_ASSERT(ctx, tree->text.value != NULL, tree->span); return;
+    case T_BOOL: return;
     case T_NAME: DLC_ASSERT(ctx, tree->name && *tree->name, tree->span); return;
     case T_INDEXED:
         check(ctx, tree, tree->indexed.base, is_expression);
@@ -139,7 +140,7 @@ static void check_statement(Ctx *ctx, const Tree *tree) {
     switch (tree->kind) {
     case T_PARAM:
         check_list(ctx, tree, tree->param.decls, is_decl);
-        check(ctx, tree, tree->param.init, is_call);
+        check(ctx, tree, tree->param.init, is_use);
         check_list(ctx, tree, tree->param.attributes, is_arg);
         return;
     case T_EQUATION:
@@ -158,13 +159,10 @@ static void check_statement(Ctx *ctx, const Tree *tree) {
         DLC_ASSERT(ctx, tree->named.name || tree->named.value, tree->span);
         if (tree->named.value) check(ctx, tree, tree->named.value, is_expression);
         return;
-    case T_SOURCE:
-    case T_OPTIMIZER_USE:
+    case T_SOURCE: check(ctx, tree, tree->named.value, is_use); return;
+    case T_OPTIMIZER_USE: check(ctx, tree, tree->unary.value, is_use); return;
     case T_LOSS:
-    case T_SCALE:
-        check(ctx, tree, tree->kind == T_SOURCE ? tree->named.value : tree->unary.value,
-              is_expression);
-        return;
+    case T_SCALE: check(ctx, tree, tree->unary.value, is_expression); return;
     case T_MISSING: check(ctx, tree, tree->unary.value, is_constant); return;
     case T_OUTPUT:
     case T_STANDARDIZE: check_list(ctx, tree, tree->list.items, is_name); return;
