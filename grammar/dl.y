@@ -1,6 +1,7 @@
 /* dl.y: tokens to tree: a re-entrant push parser without conflicts. Each action is one constructor.
  *
- * The token filter (syntax/tokens.c) has done what depends on lines: every statement and item ends with END. */
+ * The token filter (syntax/tokens.c) has done what depends on lines: every statement and item ends
+ * with END, and brackets match. */
 %define api.pure full
 %define api.push-pull push
 %define api.prefix {dl_}
@@ -33,24 +34,26 @@ static const TreeList none;
 
 %token FILE_START "start of a file" TYPED_START "start of a line"
 %token NEWLINE "newline" SEMICOLON ";" END "the end of the line"
-%token IMPORT "import" FN "fn" LAYER "layer" OPTIMIZER "optimizer" METRIC "metric" INIT "init" MODEL "model"
-%token DATA "data" TRAIN "train" ON "on"
-%token INPUT "input" TARGET "target" PARAM "param" STATE "state" SIZE "size" OUTPUT "output" LOSS "loss"
-%token REPEAT "repeat"
+%token IMPORT "import" FN "fn" LAYER "layer" OPTIMIZER "optimizer" METRIC "metric" INIT "init"
+%token MODEL "model" DATA "data" TRAIN "train" ON "on"
+%token INPUT "input" TARGET "target" PARAM "param" STATE "state" SIZE "size" OUTPUT "output"
+%token LOSS "loss" REPEAT "repeat"
 %token IF "if" THEN "then" ELSE "else" AND "and" OR "or" NOT "not" TRUE "true" FALSE "false"
-%token SOURCE "source" SCALE "scale" STANDARDIZE "standardize" SPLIT "split" MISSING "missing" FROM "from"
+%token SOURCE "source" SCALE "scale" STANDARDIZE "standardize" SPLIT "split" MISSING "missing"
+%token FROM "from"
 %token NAME "a name" NUMBER "a number" STRING "a string" REDUCE "a reduction"
 %token ARROW "->" REST ".." EQ "==" NE "!=" LE "<=" GE ">=" LT "<" GT ">" ASSIGN "="
 %token PLUS "+" MINUS "-" TIMES "*" SLASH "/" PERCENT "%" POWER "^" TILDE "~" COLON ":" COMMA ","
 %token LPAREN "(" RPAREN ")" LBRACKET "[" RBRACKET "]" LBRACE "{" RBRACE "}"
 %token BAD "a stray character" /* already reported; no rule has it */
 
-%type <tree> item broken reduced statement data_statement setting decl typed_decl parameter state_decl attribute lhs_sub dim
-%type <tree> typed_item expr value ifx orx andx notx comparison sum product chain unary reduction power exponent
-%type <tree> postfix primary arg sub binder column split_item missing_value number_or_string name_item
-%type <list> items block statements data_statements settings parameters parameter_list decls typed_decls
-%type <list> state_decls attributes lhs_subs dims args arg_list subs binders columns split_items values names
-%type <list> typed_items
+%type <tree> item broken reduced statement data_statement setting decl parameter state_decl
+%type <tree> attribute lhs_sub dim typed_item expr value ifx orx andx notx comparison sum product
+%type <tree> chain unary reduction power exponent postfix primary arg sub binder column split_item
+%type <tree> missing_value number_or_string name_item
+%type <list> items block statements data_statements settings parameters parameter_list decls
+%type <list> typed_decls state_decls attributes lhs_subs dims args arg_list subs binders columns
+%type <list> split_items values names typed_items
 
 %%
 
@@ -72,25 +75,36 @@ typed_item: item
 
 item: IMPORT STRING END                          { $$ = tree_import(p, @$, @STRING); }
     | FN NAME LPAREN parameters RPAREN ASSIGN expr END
-                                                 { $$ = tree_def(p, T_FN, @$, @NAME, $parameters, none, $expr); }
-    | LAYER NAME parameter_list block END        { $$ = tree_def(p, T_LAYER, @$, @NAME, $3, $block, NULL); }
-    | LAYER NAME parameter_list ASSIGN expr END  { $$ = tree_def(p, T_LAYER, @$, @NAME, $3, none, $expr); }
-    | METRIC NAME parameter_list block END       { $$ = tree_def(p, T_METRIC, @$, @NAME, $3, $block, NULL); }
-    | METRIC NAME parameter_list ASSIGN expr END { $$ = tree_def(p, T_METRIC, @$, @NAME, $3, none, $expr); }
-    | INIT NAME parameter_list block END         { $$ = tree_def(p, T_INIT, @$, @NAME, $3, $block, NULL); }
-    | INIT NAME parameter_list ASSIGN expr END   { $$ = tree_def(p, T_INIT, @$, @NAME, $3, none, $expr); }
-    | OPTIMIZER NAME parameter_list block END    { $$ = tree_def(p, T_OPTIMIZER, @$, @NAME, $3, $block, NULL); }
-    | MODEL NAME block END                       { $$ = tree_def(p, T_MODEL, @$, @NAME, none, $block, NULL); }
+
+                                  { $$ = tree_def(p, T_FN, @$, @NAME, $parameters, none, $expr); }
+    | LAYER NAME parameter_list block END
+                                  { $$ = tree_def(p, T_LAYER, @$, @NAME, $3, $block, NULL); }
+    | LAYER NAME parameter_list ASSIGN expr END
+                                  { $$ = tree_def(p, T_LAYER, @$, @NAME, $3, none, $expr); }
+    | METRIC NAME parameter_list block END
+                                  { $$ = tree_def(p, T_METRIC, @$, @NAME, $3, $block, NULL); }
+    | METRIC NAME parameter_list ASSIGN expr END
+                                  { $$ = tree_def(p, T_METRIC, @$, @NAME, $3, none, $expr); }
+    | INIT NAME parameter_list block END
+                                  { $$ = tree_def(p, T_INIT, @$, @NAME, $3, $block, NULL); }
+    | INIT NAME parameter_list ASSIGN expr END
+                                  { $$ = tree_def(p, T_INIT, @$, @NAME, $3, none, $expr); }
+    | OPTIMIZER NAME parameter_list block END
+                                  { $$ = tree_def(p, T_OPTIMIZER, @$, @NAME, $3, $block, NULL); }
+    | MODEL NAME block END
+                                  { $$ = tree_def(p, T_MODEL, @$, @NAME, none, $block, NULL); }
     | DATA NAME LBRACE data_statements RBRACE END
-                                                 { $$ = tree_def(p, T_DATA, @$, @NAME, none, $4, NULL); }
+
+                                  { $$ = tree_def(p, T_DATA, @$, @NAME, none, $4, NULL); }
     | TRAIN NAME[model] ON NAME[data] LBRACE settings RBRACE END
-                                                 { $$ = tree_train(p, @$, @model, @data, $settings); }
+
+                                  { $$ = tree_train(p, @$, @model, @data, $settings); }
     | MODEL error block END                      { $$ = tree_plain(p, T_ERROR, @$); yyerrok; }
     | LAYER error block END                      { $$ = tree_plain(p, T_ERROR, @$); yyerrok; }
     | broken
     ;
 
-/* What could not be read is skipped to the end of its statement, with the block that it may have. */
+/* What could not be read is skipped to the end of its statement, with the block it may have. */
 broken: error END                 { $$ = tree_plain(p, T_ERROR, @$); yyerrok; }
       | error skipped_block END   { $$ = tree_plain(p, T_ERROR, @$); yyerrok; }
       ;
@@ -103,10 +117,12 @@ skipped: %empty
        ;
 
 anything: skipped_block
-        | IMPORT | FN | LAYER | OPTIMIZER | METRIC | INIT | MODEL | DATA | TRAIN | ON | INPUT | TARGET | PARAM
+        | IMPORT | FN | LAYER | OPTIMIZER | METRIC | INIT | MODEL | DATA | TRAIN | ON | INPUT
+        | TARGET | PARAM
         | STATE | SIZE | OUTPUT | LOSS | REPEAT | IF | THEN | ELSE | AND | OR | NOT | TRUE | FALSE
         | SOURCE | SCALE | STANDARDIZE | SPLIT | MISSING | FROM | NAME | NUMBER | STRING | REDUCE
-        | ARROW | REST | EQ | NE | LE | GE | LT | GT | ASSIGN | PLUS | MINUS | TIMES | SLASH | PERCENT | POWER
+        | ARROW | REST | EQ | NE | LE | GE | LT | GT | ASSIGN | PLUS | MINUS | TIMES | SLASH
+        | PERCENT | POWER
         | TILDE | COLON | COMMA | LPAREN | RPAREN | LBRACKET | RBRACKET | END
         | BAD
         ;
@@ -155,10 +171,12 @@ statement: INPUT typed_decls END  { $$ = tree_of_list(p, T_INPUT, @$, $2); }
     | SIZE NAME ASSIGN expr END   { $$ = tree_named(p, T_SIZE, @$, @NAME, $expr); }
     | NAME ASSIGN expr END        { $$ = tree_equation(p, @$, @NAME, false, none, $expr, false); }
     | NAME LBRACKET lhs_subs RBRACKET ASSIGN expr END
-                                  { $$ = tree_equation(p, @$, @NAME, true, $lhs_subs, $expr, false); }
+
+                                { $$ = tree_equation(p, @$, @NAME, true, $lhs_subs, $expr, false); }
     | OUTPUT NAME ASSIGN expr END { $$ = tree_equation(p, @$, @NAME, false, none, $expr, true); }
     | OUTPUT NAME LBRACKET lhs_subs RBRACKET ASSIGN expr END
-                                  { $$ = tree_equation(p, @$, @NAME, true, $lhs_subs, $expr, true); }
+
+                                 { $$ = tree_equation(p, @$, @NAME, true, $lhs_subs, $expr, true); }
     | OUTPUT names END            { $$ = tree_of_list(p, T_OUTPUT, @$, $names); }
     | LOSS expr END               { $$ = tree_unary_statement(p, T_LOSS, @$, $expr); }
     | METRIC values END           { $$ = tree_of_list(p, T_METRIC_USE, @$, $values); }
@@ -167,14 +185,8 @@ statement: INPUT typed_decls END  { $$ = tree_of_list(p, T_INPUT, @$, $2); }
     | broken
     ;
 
-typed_decls: typed_decl           { $$ = tree_list(p, none, $1); }
-    | typed_decls COMMA typed_decl { $$ = tree_list(p, $1, $3); }
-    ;
-
-typed_decl: decl
-    | NAME COLON expr             { $$ = tree_decl(p, @$, @NAME, false, none, $expr, NULL); }
-    | NAME LBRACKET dims RBRACKET COLON expr
-                                  { $$ = tree_decl(p, @$, @NAME, true, $dims, $expr, NULL); }
+typed_decls: parameter            { $$ = tree_list(p, none, $1); }
+    | typed_decls COMMA parameter { $$ = tree_list(p, $1, $3); }
     ;
 
 decls: decl                       { $$ = tree_list(p, none, $1); }
@@ -252,7 +264,8 @@ split_items: split_item           { $$ = tree_list(p, none, $1); }
     | split_items COMMA split_item { $$ = tree_list(p, $1, $3); }
     ;
 
-split_item: TRAIN NUMBER          { $$ = tree_named(p, T_ARG, @$, @TRAIN, tree_number(p, @NUMBER)); }
+split_item: TRAIN NUMBER
+                                 { $$ = tree_named(p, T_ARG, @$, @TRAIN, tree_number(p, @NUMBER)); }
     | NAME NUMBER                 { $$ = tree_named(p, T_ARG, @$, @NAME, tree_number(p, @NUMBER)); }
     | NAME                        { $$ = tree_named(p, T_ARG, @$, @NAME, NULL); }
     ;
@@ -260,7 +273,8 @@ split_item: TRAIN NUMBER          { $$ = tree_named(p, T_ARG, @$, @TRAIN, tree_n
 missing_value: NAME               { $$ = tree_name(p, @$); }
     | REDUCE                      { $$ = tree_name(p, @$); }
     | NUMBER                      { $$ = tree_number(p, @$); }
-    | MINUS NUMBER                { $$ = tree_op(p, T_UNARY, @$, OPR_NEG, tree_number(p, @NUMBER), NULL); }
+    | MINUS NUMBER
+                           { $$ = tree_op(p, T_UNARY, @$, OPR_NEG, tree_number(p, @NUMBER), NULL); }
     ;
 
 settings: %empty                  { $$ = none; }
@@ -413,10 +427,13 @@ static bool expects(const Expected *expected, yysymbol_kind_t kind) {
     return false;
 }
 
-static bool is_keyword(yysymbol_kind_t kind) { return kind >= YYSYMBOL_IMPORT && kind <= YYSYMBOL_REPEAT; }
+static bool is_keyword(yysymbol_kind_t kind) {
+    return kind >= YYSYMBOL_IMPORT && kind <= YYSYMBOL_REPEAT;
+}
 
 static bool wants_expression(const Expected *expected) {
-    return expects(expected, YYSYMBOL_NUMBER) && expects(expected, YYSYMBOL_LPAREN) && expects(expected, YYSYMBOL_NAME);
+    return expects(expected, YYSYMBOL_NUMBER) && expects(expected, YYSYMBOL_LPAREN) &&
+           expects(expected, YYSYMBOL_NAME);
 }
 
 /* What could stand there, in words: "an expression", "`,` or `)`". NULL when there are too many. */
@@ -424,7 +441,8 @@ static const char *expected_words(Parser *p, const Expected *expected) {
     if (expects(expected, YYSYMBOL_MODEL) && expects(expected, YYSYMBOL_FN))
         return "an item (model, layer, fn, optimizer, metric, init, data, train or import)";
     if (wants_expression(expected)) return "an expression";
-    if (expects(expected, YYSYMBOL_INPUT) && expects(expected, YYSYMBOL_REPEAT)) return "a statement";
+    if (expects(expected, YYSYMBOL_INPUT) && expects(expected, YYSYMBOL_REPEAT))
+        return "a statement";
     if (expects(expected, YYSYMBOL_SOURCE)) return "a statement of a data block";
     Text text = text_new(p->ctx->arena);
     for (int i = 0; i < expected->n && expected->n <= 4; i++) {
@@ -432,7 +450,8 @@ static const char *expected_words(Parser *p, const Expected *expected) {
         bool plain = kind == YYSYMBOL_NAME || kind == YYSYMBOL_NUMBER || kind == YYSYMBOL_STRING ||
                      kind == YYSYMBOL_REDUCE || kind == YYSYMBOL_END || kind == YYSYMBOL_YYEOF;
         if (i) text_put(&text, i + 1 == expected->n ? " or " : ", ");
-        text_printf(&text, plain ? "%s" : "`%s`", kind == YYSYMBOL_YYEOF ? "the end of the file" : yysymbol_name(kind));
+        text_printf(&text, plain ? "%s" : "`%s`",
+                    kind == YYSYMBOL_YYEOF ? "the end of the file" : yysymbol_name(kind));
     }
     return text.len ? text_string(&text) : NULL;
 }
@@ -448,12 +467,15 @@ static const char *found_words(Parser *p, yysymbol_kind_t kind, Span span) {
 
 /* The word that was meant where a statement or an item begins with an unknown one. */
 static void help_word(Parser *p, Diag *d, const Expected *expected, yysymbol_kind_t found) {
-    static const char *const items[] = {"import", "fn", "layer", "optimizer", "metric", "init", "model", "data", "train"};
-    static const char *const statements[] = {"input", "target", "param", "state", "size", "output",
-                                             "loss", "metric", "optimizer", "repeat"};
-    static const char *const data[] = {"source", "train", "valid", "test", "scale", "standardize", "split", "missing"};
+    static const char *const items[] = {"import", "fn",    "layer", "optimizer", "metric",
+                                        "init",   "model", "data",  "train"};
+    static const char *const statements[] = {"input",  "target", "param",  "state",     "size",
+                                             "output", "loss",   "metric", "optimizer", "repeat"};
+    static const char *const data[] = {"source", "train",       "valid", "test",
+                                       "scale",  "standardize", "split", "missing"};
     const char *near = NULL;
-    bool item = found == YYSYMBOL_NAME && expects(expected, YYSYMBOL_MODEL) && expects(expected, YYSYMBOL_FN);
+    bool item = found == YYSYMBOL_NAME && expects(expected, YYSYMBOL_MODEL) &&
+                expects(expected, YYSYMBOL_FN);
     uint32_t at = item ? p->at : p->at - 1;
     if (!item && (p->at < 2 || p->tokens->at[at].kind != DL_NAME)) return;
     Sym word = tree_sym(p, p->tokens->at[at].span);
@@ -461,7 +483,8 @@ static void help_word(Parser *p, Diag *d, const Expected *expected, yysymbol_kin
         near = diag_nearest(word, items, sizeof items / sizeof *items);
     else if (expects(expected, YYSYMBOL_FROM))
         near = diag_nearest(word, data, sizeof data / sizeof *data);
-    else if (expects(expected, YYSYMBOL_ASSIGN) && expects(expected, YYSYMBOL_LBRACKET) && expected->n == 2)
+    else if (expects(expected, YYSYMBOL_ASSIGN) && expects(expected, YYSYMBOL_LBRACKET) &&
+             expected->n == 2)
         near = diag_nearest(word, statements, sizeof statements / sizeof *statements);
     if (near) diag_help(p->ctx, d, "did you mean `%s`?", near);
 }
@@ -470,7 +493,8 @@ static void help_with(Parser *p, Diag *d, const Expected *expected, yysymbol_kin
     bool comparison = found >= YYSYMBOL_EQ && found <= YYSYMBOL_GT;
     if (comparison && !expects(expected, YYSYMBOL_EQ) && expects(expected, YYSYMBOL_AND))
         diag_help(p->ctx, d, "comparisons do not chain: write `a < b and b < c`");
-    else if (found == YYSYMBOL_ASSIGN && expects(expected, YYSYMBOL_COLON) && expects(expected, YYSYMBOL_RPAREN))
+    else if (found == YYSYMBOL_ASSIGN && expects(expected, YYSYMBOL_COLON) &&
+             expects(expected, YYSYMBOL_RPAREN))
         diag_help(p->ctx, d, "a named argument is written `name: value`");
     else if (found == YYSYMBOL_ASSIGN && p->typed && expects(expected, YYSYMBOL_EQ))
         diag_help(p->ctx, d, "to name a value here, define a function: `fn a() = 3`");
@@ -490,7 +514,8 @@ static void help_with(Parser *p, Diag *d, const Expected *expected, yysymbol_kin
 
 /* An `if` was begun, and what follows cannot be part of its second branch. */
 static bool lacks_else(const Expected *expected, yysymbol_kind_t found) {
-    static const yysymbol_kind_t ends[] = {YYSYMBOL_END, YYSYMBOL_RPAREN, YYSYMBOL_RBRACKET, YYSYMBOL_COMMA};
+    static const yysymbol_kind_t ends[] = {YYSYMBOL_END, YYSYMBOL_RPAREN, YYSYMBOL_RBRACKET,
+                                           YYSYMBOL_COMMA};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (expects(expected, ends[i])) return false;
     return expects(expected, YYSYMBOL_ELSE) && found != YYSYMBOL_ELSE;
@@ -510,12 +535,14 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parser *p) {
     bool behind = length > 0 && length < 40 && last->kind != DL_END;
     bool name = expects(&expected, YYSYMBOL_NAME) && !expects(&expected, YYSYMBOL_REDUCE);
     Diag *d;
-    if ((is_keyword(found) && expects(&expected, YYSYMBOL_NAME)) || (found == YYSYMBOL_REDUCE && name))
+    if ((is_keyword(found) && expects(&expected, YYSYMBOL_NAME)) ||
+        (found == YYSYMBOL_REDUCE && name))
         d = diag_error(p->ctx, span, "%s is a reserved word; it cannot be a name here", what);
     else if (lacks_else(&expected, found))
         d = diag_error(p->ctx, span, "this `if` has no `else`: expected `else`, found %s", what);
     else if (wanted && behind)
-        d = diag_error(p->ctx, span, "expected %s after `%.*s`, found %s", wanted, (int)length, before, what);
+        d = diag_error(p->ctx, span, "expected %s after `%.*s`, found %s", wanted, (int)length,
+                       before, what);
     else if (wanted)
         d = diag_error(p->ctx, span, "expected %s, found %s", wanted, what);
     else if (behind)
