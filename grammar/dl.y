@@ -533,7 +533,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parser *p) {
     const Token *last = p->at > 0 ? &p->tokens->at[p->at - 1] : NULL;
     const char *before = last ? token_text(p, last->span, &length) : "";
     bool behind = length > 0 && length < 40 && last->kind != DL_END;
-    bool name = expects(&expected, YYSYMBOL_NAME) && !expects(&expected, YYSYMBOL_REDUCE);
+    bool name = expects(&expected, YYSYMBOL_NAME) && !wants_expression(&expected);
     Diag *d;
     if ((is_keyword(found) && expects(&expected, YYSYMBOL_NAME)) ||
         (found == YYSYMBOL_REDUCE && name))

@@ -22,9 +22,8 @@ typedef struct SyntaxFile {
 
 SyntaxFile syntax_parse(Ctx *ctx, const Source *source);
 
-/* What the REPL types: items, and at top level also body statements and bare expressions
- * (T_LOSS-like nodes are not needed: an expression is itself). SYNTAX_UNFINISHED means that
- * more lines could complete the text; nothing is reported then. */
+/* What the REPL types: items, and bare expressions, which stand among the items of the file.
+ * SYNTAX_UNFINISHED means that more lines could complete the text; nothing is reported then. */
 typedef enum SyntaxState { SYNTAX_COMPLETE, SYNTAX_UNFINISHED, SYNTAX_FAILED } SyntaxState;
 SyntaxState syntax_parse_typed(Ctx *ctx, const Source *source, SyntaxFile *out);
 

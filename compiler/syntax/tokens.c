@@ -51,11 +51,17 @@ static const char *ascii_for(const char *text) {
 
 void lexer_foreign(Lexer *lexer, const char *text) {
     const char *ascii = ascii_for(text);
-    Diag *d = diag_error(lexer->ctx, lexer_span(lexer),
-                         "`%.*s` has a character that is not part of "
-                         "the language (names are ASCII letters, digits and `_`)",
-                         60, text);
-    if (ascii) diag_help(lexer->ctx, d, "write `%s`", ascii);
+    Span span = lexer_span(lexer);
+    if ((unsigned char)text[0] >= 0x80) {
+        Diag *d = diag_error(lexer->ctx, span, "the character `%.*s` is not part of the language",
+                             60, text);
+        if (ascii) diag_help(lexer->ctx, d, "write `%s`", ascii);
+    } else {
+        diag_error(
+            lexer->ctx, span,
+            "`%.*s` has a character that names cannot have (only ASCII letters, digits, `_`)", 60,
+            text);
+    }
 }
 
 void lexer_stray(Lexer *lexer, unsigned char byte) {
@@ -124,8 +130,7 @@ static bool wants_more(int kind) {
     case DL_GT:
     case DL_GE:
     case DL_IF:
-    case DL_LBRACE:
-    case DL_FROM: return true;
+    case DL_LBRACE: return true;
     default: return false;
     }
 }
@@ -303,16 +308,18 @@ static bool in_round_or_square(const Filter *f) {
     return open_kind(f) == DL_LPAREN || open_kind(f) == DL_LBRACKET;
 }
 
+/* `=` stands in no expression: what looks like an equation is one, even where more was wanted. Only
+ * a list (`state m = 0,`) may go on like that. */
 static void filter_newline(Filter *f) {
     int after = next_kind(f), last = last_kind(f);
     bool statement = after && begins_statement(after);
+    bool equation = last != DL_COMMA && begins_equation(f, f->at + 1);
     if (in_round_or_square(f)) {
         bool binder = after == DL_PARAM && open_kind(f) == DL_LBRACKET; /* sum[param w] */
-        bool complete = !wants_more(last) && last != DL_LPAREN && last != DL_LBRACKET;
-        bool next = (statement && !binder) || (complete && begins_equation(f, f->at + 1));
-        if (!next) return;
+        bool inside = last == DL_LPAREN || last == DL_LBRACKET;
+        if ((!statement || binder) && (!equation || inside)) return;
         while (in_round_or_square(f)) close_missing(f);
-    } else if (wants_more(last) && !statement) {
+    } else if (wants_more(last) && !statement && !equation) {
         return;
     }
     if (!goes_on(after)) put_end(f);
@@ -341,6 +348,10 @@ static void filter_one(Filter *f, Token token) {
     case DL_SEMICOLON:
         while (in_round_or_square(f)) close_missing(f);
         put_end(f);
+        return;
+    case DL_TILDE: /* never inside brackets */
+        while (in_round_or_square(f)) close_missing(f);
+        put(f, kind, token.span);
         return;
     case DL_LPAREN:
     case DL_LBRACKET:

@@ -95,7 +95,8 @@ struct Tree {
             Tree *init;          /* T_NAME or T_CALL after `~` */
             TreeList attributes; /* T_ARG after the initialiser: decay: false */
         } param;
-        /* size N = value; T_ARG name: value (name NULL when positional); T_SOURCE: the role
+        /* size N = value; T_ARG name: value (name NULL when positional; value NULL for the
+         * `in_order` of a split); T_SOURCE: the role
          * ("source", "train", "valid" or "test") and a T_CALL of a reader. */
         struct {
             Sym name;

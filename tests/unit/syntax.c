@@ -362,9 +362,9 @@ static void test_messages(void) {
     fails("data d { source \"a.csv\" }",
           "1:17: expected a reader of files, as in `csv(\"file.csv\")`");
     fails("import blocks", "1:8: expected a string after `import`, found `blocks`");
-    fails("model m { input größe }",
-          "1:17: `größe` has a character that is not part of the language "
-          "(names are ASCII letters, digits and `_`)");
+    fails("model m { input größe }", "1:17: `größe` has a character that names cannot have (only "
+                                     "ASCII letters, digits, `_`)");
+    fails("fn f() = a − b", "1:12: the character `−` is not part of the language");
 }
 
 /* Each mistake is told once, and hides no other. */
