@@ -11,7 +11,7 @@
  */
 #include "ir/passes.h"
 
-enum { MAX_VARIABLES = 24, MAX_ROWS = 320, MAX_SPLITS = 16, MAX_CASES = 200, MAX_NESTING = 100 };
+enum { MAX_VARIABLES = 24, MAX_ROWS = 320, MAX_SPLITS = 16, MAX_CASES = 200, MAX_NESTING = 100, MAX_FACTS = 2000 };
 
 /* Coefficients of the variables, then the constant. As a row: their sum is >= 0. */
 typedef struct Linear {
@@ -39,7 +39,7 @@ typedef struct System {
     int batch; /* the variable that is the size of the batch, or -1 */
     Split splits[MAX_SPLITS];
     uint32_t nsplits;
-    int cases, nesting;
+    int cases, nesting, facts; /* what is left of the limits */
     Rows rows;
 } System;
 
@@ -365,7 +365,7 @@ static void assume_op(System *s, const Expr *condition, bool truth) {
 }
 
 static void assume(System *s, const Expr *condition, bool truth) {
-    if (s->nesting >= MAX_NESTING) return;
+    if (s->nesting >= MAX_NESTING || --s->facts < 0) return;
     s->nesting++;
     if (condition->kind == EX_TRUTH && condition->truth != truth) {
         Linear impossible = constant(-1);
@@ -436,6 +436,7 @@ static bool never(const Expr *e, bool negative, int64_t extent, const Expr *cons
     s.batch = -1;
     s.cases = MAX_CASES;
     s.nesting = 0;
+    s.facts = MAX_FACTS;
     Linear value, limit;
     if (!linear_of(&s, e, &value)) return false;
     if (!negative && !linear_extent(&s, extent, &limit)) return false;

@@ -1,0 +1,186 @@
+/* ir/paths.c: expressions seen as graphs: children, free indices, conditions on the way. */
+#include "ir/passes.h"
+
+void ir_each_child(const Expr *e, void (*visit)(void *data, const Expr *child), void *data) {
+    switch (e->kind) {
+    case EX_AFFINE:
+        for (uint32_t t = 0; t < e->affine.nterms; t++) visit(data, e->affine.terms[t].atom);
+        return;
+    case EX_FLOORDIV:
+    case EX_MOD: visit(data, e->div.num); return;
+    case EX_REAL: visit(data, e->integer); return;
+    case EX_OP:
+        for (uint32_t i = 0; i < e->op.nargs; i++) visit(data, e->op.args[i]);
+        return;
+    case EX_READ:
+        for (uint32_t d = 0; d < e->read.tensor->rank; d++) visit(data, e->read.subs[d]);
+        if (e->read.otherwise) visit(data, e->read.otherwise);
+        return;
+    case EX_REDUCE: visit(data, e->reduce.body); return;
+    case EX_CONTRACT:
+        for (uint32_t i = 0; i < e->contract.nfactors; i++) visit(data, e->contract.factors[i]);
+        return;
+    case EX_DRAW: visit(data, e->draw.counter); return;
+    case EX_NUMBER:
+    case EX_TRUTH:
+    case EX_INDEX:
+    case EX_STEP:
+    case EX_BATCH: return;
+    }
+}
+
+bool ir_is_reduction(const Expr *e) {
+    return e->kind == EX_REDUCE || e->kind == EX_CONTRACT;
+}
+
+const Expr *ir_unwrap(const Expr *e) {
+    bool bare = e->kind == EX_AFFINE && e->affine.offset == 0 && e->affine.nterms == 1 &&
+                e->affine.terms[0].coefficient == 1;
+    return bare ? e->affine.terms[0].atom : e;
+}
+
+/* ---- free indices ---- */
+
+typedef struct Occurrences {
+    Ctx *ctx;
+    Map bound;
+    Vec(Index *) seen;
+} Occurrences;
+
+static void note_index(void *data, const Expr *e) {
+    Occurrences *o = data;
+    Index *const *over = NULL;
+    uint32_t nover = 0;
+    if (e->kind == EX_INDEX) vec_push(o->ctx->arena, &o->seen, e->index);
+    if (e->kind == EX_REDUCE) over = e->reduce.over, nover = e->reduce.nover;
+    if (e->kind == EX_CONTRACT) over = e->contract.over, nover = e->contract.nover;
+    for (uint32_t i = 0; i < nover; i++) map_set(o->ctx->arena, &o->bound, over[i], over[i]);
+}
+
+Indices ir_free_of(Ctx *ctx, const Expr *e) {
+    Occurrences o = {.ctx = ctx};
+    Indices found = {0};
+    ir_visit(ctx, e, note_index, &o);
+    for (uint32_t i = 0; i < o.seen.len; i++)
+        if (!map_has(&o.bound, o.seen.at[i])) vec_push(ctx->arena, &found, o.seen.at[i]);
+    return found;
+}
+
+/* ---- conditions ---- */
+
+typedef struct Walk {
+    Ctx *ctx;
+    Paths *paths;
+    bool *reached;
+    const Path *path; /* of the node whose children are visited */
+} Walk;
+
+static void note_node(void *data, const Expr *e) {
+    Walk *w = data;
+    vec_push(w->ctx->arena, &w->paths->all, e);
+    map_set(w->ctx->arena, &w->paths->nodes, e, (void *)(uintptr_t)w->paths->all.len);
+}
+
+static uint32_t depth(const Path *path) {
+    return path ? path->depth : 0;
+}
+
+/* Conditions are only ever added in front, so the common ones are a common tail. */
+static const Path *common(const Path *a, const Path *b) {
+    while (depth(a) > depth(b)) a = a->up;
+    while (depth(b) > depth(a)) b = b->up;
+    while (a != b) a = a->up, b = b->up;
+    return a;
+}
+
+static void reach(void *data, const Expr *child) {
+    Walk *w = data;
+    uint32_t number = (uint32_t)(uintptr_t)map_get(&w->paths->nodes, child) - 1;
+    const Path **of = &w->paths->of[number];
+    *of = w->reached[number] ? common(*of, w->path) : w->path;
+    w->reached[number] = true;
+}
+
+static const Path *extended(Ctx *ctx, const Path *up, const Expr *condition, bool truth) {
+    Path *path = ARENA_NEW(ctx->arena, Path);
+    *path = (Path){up, condition, truth, depth(up) + 1};
+    return path;
+}
+
+Paths ir_paths(Ctx *ctx, const Expr *root) {
+    Paths paths = {0};
+    Walk w = {.ctx = ctx, .paths = &paths};
+    ir_visit(ctx, root, note_node, &w);
+    paths.of = ARENA_ARRAY(ctx->arena, const Path *, paths.all.len + 1);
+    w.reached = ARENA_ARRAY(ctx->arena, bool, paths.all.len + 1);
+    for (uint32_t i = paths.all.len; i-- > 0;) {
+        const Expr *e = paths.all.at[i];
+        const Path *own = paths.of[i];
+        w.path = own;
+        if (e->kind != EX_OP || e->op.op != OP_SELECT) {
+            ir_each_child(e, reach, &w);
+            continue;
+        }
+        reach(&w, e->op.args[0]);
+        for (uint32_t a = 1; a < 3; a++) {
+            w.path = extended(ctx, own, e->op.args[0], a == 1);
+            reach(&w, e->op.args[a]);
+        }
+    }
+    return paths;
+}
+
+const Path *ir_path_of(const Paths *paths, const Expr *e) {
+    uintptr_t number = (uintptr_t)map_get(&paths->nodes, e);
+    return number ? paths->of[number - 1] : NULL;
+}
+
+const Expr **ir_path_known(Ctx *ctx, const Path *path, uint32_t *count) {
+    const Expr **known = ARENA_ARRAY(ctx->arena, const Expr *, depth(path) + 1);
+    *count = 0;
+    for (; path; path = path->up)
+        known[(*count)++] =
+            path->truth ? path->condition : ir_op1(ctx, OP_NOT, path->condition);
+    return known;
+}
+
+/* ---- reads that rely on conditions from outside ---- */
+
+typedef struct Protection {
+    Ctx *ctx;
+    Map unsafe; /* reads */
+} Protection;
+
+static bool is_safe(Ctx *ctx, const Expr *read, const Path *path) {
+    uint32_t nknown = 0;
+    const Expr **known = NULL;
+    for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
+        int64_t dim = read->read.tensor->dims[d];
+        if (ir_inside(ctx, read->read.subs[d], dim, NULL, 0)) continue;
+        if (!path) return false;
+        if (!known) known = ir_path_known(ctx, path, &nknown);
+        if (!ir_inside(ctx, read->read.subs[d], dim, known, nknown)) return false;
+    }
+    return true;
+}
+
+static const Expr *protect_read(void *data, const Expr *e) {
+    Protection *p = data;
+    if (!map_has(&p->unsafe, e)) return NULL;
+    const Expr **subs = ARENA_ARRAY(p->ctx->arena, const Expr *, e->read.tensor->rank + 1);
+    for (uint32_t d = 0; d < e->read.tensor->rank; d++)
+        subs[d] = ir_rewrite(p->ctx, e->read.subs[d], protect_read, p);
+    const Expr *zero = e->type == TY_INT ? ir_int(p->ctx, 0) : ir_number(p->ctx, 0);
+    return ir_read(p->ctx, e->read.tensor, subs, zero);
+}
+
+const Expr *ir_protect(Ctx *ctx, const Expr *e) {
+    Protection p = {.ctx = ctx};
+    Paths paths = ir_paths(ctx, e);
+    for (uint32_t i = 0; i < paths.all.len; i++) {
+        const Expr *read = paths.all.at[i];
+        if (read->kind != EX_READ || read->read.otherwise) continue;
+        if (!is_safe(ctx, read, paths.of[i])) map_set(ctx->arena, &p.unsafe, read, (void *)read);
+    }
+    return p.unsafe.len ? ir_rewrite(ctx, e, protect_read, &p) : e;
+}

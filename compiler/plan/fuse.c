@@ -1,0 +1,215 @@
+/* plan/fuse.c: which nodes are computed in one loop nest.
+ *
+ * in:   nodes in order      out: drafts of kernels in order, each with its nodes
+ *
+ * Every reduction begins a kernel. An elementwise node joins the last kernel that computes
+ * something it reads (as its epilogue, or as one more store of a map) when both run over the same
+ * space, when it reads the kernel's own tensors at the same point only, and when all else that it
+ * reads is computed by earlier kernels. Else it joins a later map that reads some of the same, or
+ * begins one. The order of kernels is the order in which they were begun: always a legal one.
+ */
+#include "plan/private.h"
+
+enum { MOST_NODES = 32, LOOK_BACK = 8 };
+
+/* ---- may it join? ----------------------------------------------------------------------------- */
+
+static bool same_space(const Kernel *k, const Node *node) {
+    if (k->nfree != node->nfree) return false;
+    for (uint32_t i = 0; i < k->nfree; i++)
+        if (k->free[i]->extent != node->free[i]->extent) return false;
+    return true;
+}
+
+/* A read of what an earlier (or later) turn of the scan computed. */
+static bool is_other_turn(Planner *p, const Drafts *in, const Node *node, const Expr *read) {
+    if (!in->time || !node->scan.group || node->scan.dim == UINT32_MAX) return false;
+    const Expr *sub = read->read.subs[node->scan.dim];
+    const Expr *distance = ir_int_sub(p->ctx, sub, ir_index_value(p->ctx, in->time));
+    int64_t value;
+    return ir_is_constant_int(distance, &value) && value != 0;
+}
+
+/* The draft of these that computes what is read; NULL: it is there before. */
+static Draft *producer(Planner *p, const Drafts *in, const Expr *read) {
+    const Node *node = map_get(&p->node_of, plan_base(p, read->read.tensor));
+    if (!node || !node->draft || is_other_turn(p, in, node, read)) return NULL;
+    Draft *draft = node->draft;
+    if (draft->in != in) draft = draft->in->around; /* a step of a scan */
+    return draft && draft->in == in ? draft : NULL;
+}
+
+static bool is_same_point(Planner *p, const Node *reader, const Expr *read) {
+    const Node *node = map_get(&p->node_of, read->read.tensor);
+    if (!node) return false; /* an alias: other indices */
+    uint32_t n = 0;
+    for (uint32_t d = 0; d < node->result->rank; d++) {
+        const Expr *sub = read->read.subs[d];
+        bool is_time = node->scan.group && d == node->scan.dim;
+        Index *at = is_time ? reader->time : n < reader->nfree ? reader->free[n++] : NULL;
+        if (!at || sub != ir_index_value(p->ctx, at)) return false;
+    }
+    return n == reader->nfree && !read->read.otherwise;
+}
+
+/* Is the old value read by the draft's nodes at the point at which the new one is stored only? */
+static bool reads_at_point(Planner *p, const Draft *draft, const Tensor *target) {
+    for (uint32_t i = 0; i < draft->nodes.len; i++) {
+        Node *node = draft->nodes.at[i];
+        Reads reads = {0};
+        plan_node_reads(p->ctx, node, &reads);
+        for (uint32_t r = 0; r < reads.len; r++) {
+            if (plan_base(p, reads.at[r]->read.tensor) != target) continue;
+            bool same = reads.at[r]->read.tensor == target && node->nfree == target->rank;
+            if (node->reduces || !same || !plan_reads_at(reads.at[r], node->free)) return false;
+        }
+    }
+    return true;
+}
+
+/* May the new value overwrite the old one in this draft? */
+static bool may_overwrite(Planner *p, const Draft *draft, const Tensor *target) {
+    const Draft *last = map_get(&draft->in->last_read, target);
+    if (!last || last->position < draft->position) return true;
+    return last == draft && !draft->steps && reads_at_point(p, draft, target);
+}
+
+static bool can_join(Planner *p, Draft *draft, const Node *node, const Reads *reads) {
+    const Kernel *k = draft->kernel;
+    if (k->kind == KERNEL_SCATTER || k->kind == KERNEL_SCAN) return false;
+    if (draft->nodes.len >= MOST_NODES || !same_space(k, node)) return false;
+    for (uint32_t i = 0; i < reads->len; i++) {
+        Draft *from = producer(p, draft->in, reads->at[i]);
+        if (!from) continue;
+        if (from->position > draft->position) return false;
+        if (from == draft && !is_same_point(p, node, reads->at[i])) return false;
+    }
+    return !node->target || may_overwrite(p, draft, node->target);
+}
+
+static bool reads_tensor(Planner *p, const Reads *reads, const Tensor *tensor) {
+    for (uint32_t i = 0; i < reads->len; i++)
+        if (plan_base(p, reads->at[i]->read.tensor) == tensor) return true;
+    return false;
+}
+
+static bool share_reads(Planner *p, const Draft *draft, const Reads *reads) {
+    for (uint32_t i = 0; i < draft->nodes.len; i++) {
+        Reads others = {0};
+        plan_node_reads(p->ctx, draft->nodes.at[i], &others);
+        for (uint32_t r = 0; r < others.len; r++)
+            if (reads_tensor(p, reads, plan_base(p, others.at[r]->read.tensor))) return true;
+    }
+    return false;
+}
+
+/* ---- drafts ----------------------------------------------------------------------------------- */
+
+static Draft *new_draft(Planner *p, Drafts *in, Span span) {
+    Draft *draft = ARENA_NEW(p->ctx->arena, Draft);
+    draft->kernel = ARENA_NEW(p->ctx->arena, Kernel);
+    draft->kernel->span = span;
+    draft->in = in;
+    draft->position = in->all.len;
+    vec_push(p->ctx->arena, &in->all, draft);
+    return draft;
+}
+
+static Draft *find_draft(Planner *p, Drafts *in, const Node *node, const Reads *reads) {
+    Draft *last = NULL;
+    for (uint32_t i = 0; i < reads->len; i++) {
+        Draft *from = producer(p, in, reads->at[i]);
+        if (from && (!last || from->position > last->position)) last = from;
+    }
+    if (last && can_join(p, last, node, reads)) return last;
+    uint32_t first = last ? last->position + 1 : 0;
+    for (uint32_t i = in->all.len, seen = 0; i-- > first && seen < LOOK_BACK; seen++) {
+        Draft *draft = in->all.at[i];
+        if (draft->kernel->kind != KERNEL_MAP || !can_join(p, draft, node, reads)) continue;
+        if (node->nfree == 0 || share_reads(p, draft, reads)) return draft;
+    }
+    return NULL;
+}
+
+/* The node's indices become those of the kernel. */
+static void rename_indices(Planner *p, Node *node, const Kernel *k) {
+    Map renamed = {0};
+    for (uint32_t i = 0; i < node->nfree; i++) {
+        Index *to = k->free[i];
+        map_set(p->ctx->arena, &renamed, node->free[i], (void *)ir_index_value(p->ctx, to));
+        for (uint32_t d = 0; d < node->result->rank; d++)
+            if (node->at[d] == node->free[i]) node->at[d] = to;
+    }
+    plan_substitute_node(p->ctx, node, &renamed);
+    node->free = k->free;
+}
+
+static void note_reads(Planner *p, Draft *draft, const Reads *reads) {
+    for (Draft *d = draft; d; d = d->in->around)
+        for (uint32_t i = 0; i < reads->len; i++) {
+            Tensor *tensor = plan_base(p, reads->at[i]->read.tensor);
+            if (!map_has(&p->target_of, tensor)) continue;
+            const Draft *last = map_get(&d->in->last_read, tensor);
+            if (!last || last->position < d->position)
+                map_set(p->ctx->arena, &d->in->last_read, tensor, d);
+        }
+}
+
+static void place(Planner *p, Drafts *in, Node *node) {
+    Reads reads = {0};
+    plan_node_reads(p->ctx, node, &reads);
+    Draft *draft = node->reduces ? NULL : find_draft(p, in, node, &reads);
+    if (!draft) {
+        draft = new_draft(p, in, node->span);
+        draft->kernel->free = node->free;
+        draft->kernel->nfree = node->nfree;
+        draft->kernel->kind = KERNEL_MAP;
+        if (node->reduces) plan_kind(p, draft->kernel, node);
+    } else {
+        rename_indices(p, node, draft->kernel);
+    }
+    node->draft = draft;
+    vec_push(p->ctx->arena, &draft->nodes, node);
+    note_reads(p, draft, &reads);
+}
+
+/* ---- recurrences ------------------------------------------------------------------------------ */
+
+static void set_time(Planner *p, Node *node, Index *time) {
+    Map renamed = {0};
+    map_set(p->ctx->arena, &renamed, node->time, (void *)ir_index_value(p->ctx, time));
+    plan_substitute_node(p->ctx, node, &renamed);
+    if (node->scan.dim != UINT32_MAX) node->at[node->scan.dim] = time;
+    node->time = time;
+}
+
+static uint32_t place_scan(Planner *p, uint32_t first) {
+    Node *node = p->nodes.at[first];
+    Draft *scan = new_draft(p, &p->drafts, node->span);
+    scan->steps = ARENA_NEW(p->ctx->arena, Drafts);
+    scan->steps->time = node->time;
+    scan->steps->around = scan;
+    scan->kernel->kind = KERNEL_SCAN;
+    scan->kernel->time = node->time;
+    scan->kernel->direction = node->scan.direction;
+    uint32_t end = first, group = node->scan.group;
+    for (; end < p->nodes.len && p->nodes.at[end]->scan.group == group; end++) {
+        node = p->nodes.at[end];
+        if (node->time != scan->kernel->time) set_time(p, node, scan->kernel->time);
+        place(p, scan->steps, node);
+    }
+    return end;
+}
+
+bool plan_may_overwrite(Planner *p, const Node *node) {
+    return !node->is_root && may_overwrite(p, node->draft, node->target);
+}
+
+void plan_fuse(Planner *p) {
+    for (uint32_t i = 0; i < p->nodes.len;) {
+        if (p->nodes.at[i]->scan.group)
+            i = place_scan(p, i);
+        else
+            place(p, &p->drafts, p->nodes.at[i++]);
+    }
+}

@@ -1,0 +1,173 @@
+/* plan/private.h: what the files of plan/ share. Private to them.
+ *
+ * Planning takes the equations through these steps, each a file:
+ *
+ *   nodes.c     one Node per equation that is needed; who reads whom
+ *   operands.c  sums of products get operands that a contraction can read: unguarded, affine
+ *   inline.c    definitions that vanish: substituted, or another view of the same memory
+ *   order.c     when the new parameters are computed
+ *   fuse.c      nodes into Drafts: what is computed in one loop nest
+ *   schedule.c  kind, roles and vector of a kernel
+ *   kernels.c   Drafts to Kernels: what is stored, what only passes through
+ *   buffers.c   places in memory
+ */
+#ifndef DLC_PLAN_PRIVATE_H
+#define DLC_PLAN_PRIVATE_H
+
+#include "plan/plan.h"
+
+typedef struct Node Node;
+typedef struct Draft Draft;
+
+/* A read of a node's tensor. */
+typedef struct Use {
+    Node *user;
+    const Expr *read;
+} Use;
+
+/* An equation on its way into a kernel. A reduction is kept in parts, so that rewriting what is
+ * summed cannot move anything out of the sum. */
+struct Node {
+    Tensor *result;
+    Index **at;   /* the index of each dimension of the result */
+    Index **free; /* the same without the time of a scan */
+    uint32_t nfree;
+    Index *time; /* in a scan */
+    Span span;
+    Scan scan;
+    const Expr *body; /* elementwise: the value; reduction: what is reduced; contraction: NULL */
+    bool reduces;
+    ReduceOp op;
+    Index **over;
+    uint32_t nover;
+    const Expr **factors; /* of a contraction */
+    uint32_t nfactors;
+
+    uint32_t number; /* position in Planner.nodes */
+    Vec(Use) uses;
+    bool is_root;
+    Tensor *target;  /* whose new value it is; NULL for others */
+    bool is_pinned;  /* must be in memory: a root or a new value */
+    bool is_inlined; /* substituted into its users */
+    bool is_alias;   /* the memory of another tensor, see Planner.alias_of */
+    /* of what becomes of its uses (inline.c) */
+    double evaluations; /* how often it would be evaluated if inlined */
+    uint32_t nfinal;    /* places that it would be inlined into */
+    bool in_contract, in_reduction, in_memory_use;
+
+    bool is_late;    /* computed only for new values of params and states */
+    Draft *draft;    /* the kernel it is in */
+    bool in_memory;  /* read by other kernels */
+    uint32_t nreads; /* nodes of its own draft that read it */
+};
+
+/* A kernel in the making: its nodes in an order in which they can be computed. */
+struct Draft {
+    Kernel *kernel;
+    struct Drafts *in;
+    uint32_t position;
+    Vec(Node *) nodes;
+    struct Drafts *steps; /* SCAN */
+};
+
+typedef struct Drafts {
+    Vec(Draft *) all;
+    Index *time;          /* of the steps of a scan; NULL outside */
+    struct Draft *around; /* the scan that these are the steps of */
+    Map last_read;        /* Tensor* that gets a new value → Draft* that reads it last */
+} Drafts;
+
+/* A copy of a tensor with borders. */
+typedef struct Padded {
+    Tensor *from, *tensor;
+    const Expr *otherwise; /* what the borders hold */
+    int64_t *low;          /* index of `from` at 0 of the copy */
+} Padded;
+
+typedef struct Planner {
+    Ctx *ctx;
+    Module *m;
+    Module *scratch; /* tensors that planning adds */
+    const PlanOptions *options;
+    Function *f;
+    int64_t real_bytes, lanes;
+    Vec(Node *) nodes;
+    Map node_of;  /* Tensor* → Node* */
+    Map alias_of; /* Tensor* → the Tensor* whose memory it is */
+    Map target_of; /* Tensor* (updated param or state) → Node* of its new value */
+    Tensor **roots; /* the tensor of each result, all different and computed here */
+    Vec(Padded *) padded;
+    Drafts drafts;
+    Map in_place;       /* Tensor* → the Tensor* (param, state) that it overwrites */
+    Vec(Node *) copied; /* new values that could not be written in place */
+} Planner;
+
+/* ---- nodes.c ---- */
+void plan_nodes(Planner *p);
+/* A node for a tensor that planning adds. It is not in p->nodes yet. */
+Node *plan_add_node(Planner *p, Tensor *result, Index **at, const Expr *body, Span span);
+/* Fills node->uses and the numbers of the nodes. */
+void plan_uses(Planner *p);
+typedef Vec(const Expr *) Reads;
+/* All reads in an expression, each once; also those in subscripts. */
+void plan_expression_reads(Ctx *ctx, const Expr *e, Reads *reads);
+void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads);
+/* Rewrites all expressions of a node. */
+void plan_rewrite_node(Ctx *ctx, Node *node, const Expr *(*change)(void *data, const Expr *e),
+                       void *data);
+void plan_substitute_node(Ctx *ctx, Node *node, const Map *replacements);
+/* The tensor in whose memory this one lies: itself, or what it is an alias of. */
+Tensor *plan_base(const Planner *p, const Tensor *tensor);
+/* tensor[at], without an `else`? */
+bool plan_reads_at(const Expr *read, Index *const *at);
+/* Are all subscripts sums of indices, and no range to be checked? */
+bool plan_is_plain(const Expr *read);
+/* Number of values of the indices, the batch counted as max_batch. */
+double plan_points(const Planner *p, Index *const *indices, uint32_t n);
+Tensor *plan_tensor(Planner *p, const char *name, uint32_t rank, const int64_t *dims,
+                    int64_t classes, Span span);
+
+/* ---- layout.c ---- */
+#define PLAN_OPAQUE INT64_MIN
+/* The distance of tensor[subs] from the first element, in elements. Quotients and remainders that
+ * belong together are recombined. */
+const Expr *plan_address(Ctx *ctx, const Tensor *tensor, const Expr *const *subs);
+/* By how much an address grows with the index; PLAN_OPAQUE when it is not affine in it. */
+int64_t plan_stride(const Expr *address, const Index *index);
+
+/* ---- the passes ---- */
+void plan_operands(Planner *p);
+void plan_inline(Planner *p);
+void plan_order(Planner *p);
+void plan_fuse(Planner *p);
+/* May the node's value be written where its target's old one lies? Once all nodes are placed. */
+bool plan_may_overwrite(Planner *p, const Node *node);
+void plan_kernels(Planner *p);
+void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout);
+
+/* ---- schedule.c ---- */
+/* Kind, reduction and roles for a kernel that computes the node. */
+void plan_kind(Planner *p, Kernel *k, Node *node);
+/* The vectorised index, once all stores are known. */
+void plan_vector(Planner *p, Kernel *k);
+
+/* ---- cost.c ---- */
+/* Scalar operations of an expression, weighted: an addition is 1, an exponential 12. */
+double plan_cost(Ctx *ctx, const Expr *e);
+double plan_flops(Ctx *ctx, const Kernel *k);
+
+/* ---- kernels.c ---- */
+typedef void KernelVisit(void *data, const Kernel *k, const Expr *e);
+/* Calls visit for each expression of the kernel itself (not of its steps). */
+void plan_kernel_expressions(const Kernel *k, KernelVisit *visit, void *data);
+
+/* ---- buffers.c ---- */
+/* Offsets for intervals of lifetime (first..last, both included), such that those that overlap in
+ * time do not in memory. Returns the bytes needed. */
+typedef struct Interval {
+    uint32_t first, last;
+    int64_t bytes, offset;
+} Interval;
+int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n);
+
+#endif
