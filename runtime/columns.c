@@ -23,23 +23,26 @@ static Place place_of(const Table *table) {
 
 enum { LONGEST = 40 };
 
-/* Levenshtein's distance of two short texts. */
+/* Edit distance of two short texts; letters that changed places count as one edit. */
 static int distance(const char *a, const char *b) {
-    int rows[2][LONGEST + 1];
+    int rows[3][LONGEST + 1];
     size_t na = strlen(a), nb = strlen(b);
     if (na > LONGEST || nb > LONGEST) return LONGEST;
     for (size_t j = 0; j <= nb; j++) rows[0][j] = (int)j;
     for (size_t i = 1; i <= na; i++) {
-        int *above = rows[(i - 1) % 2], *row = rows[i % 2];
+        const int *before = rows[(i + 1) % 3], *above = rows[(i - 1) % 3];
+        int *row = rows[i % 3];
         row[0] = (int)i;
         for (size_t j = 1; j <= nb; j++) {
             int best = above[j - 1] + (a[i - 1] != b[j - 1]);
             if (above[j] + 1 < best) best = above[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
             row[j] = best;
         }
     }
-    return rows[na % 2][nb];
+    return rows[na % 3][nb];
 }
 
 static bool fail_name(const Selection *s, const char *name) {

@@ -182,7 +182,7 @@ static void check_element(Check *c, uint32_t i, int64_t k) {
     double *x =
         g->inputs[i] < 0 ? &c->params[g->offsets[i] + k] : &((double *)c->inputs[g->inputs[i]])[k];
     double *direction = c->inputs[c->nports + i];
-    double reverse = c->gradients[i][k], numeric;
+    double reverse = c->gradients[i][k], numeric = 0;
     direction[k] = 1;
     compare(c, reverse, tangent(c), g->names[i], k, "forward");
     direction[k] = 0;

@@ -3,6 +3,7 @@
  * in:   an optimised module      out: an object file, or text
  * Files are written aside and renamed, so that a file of that name is always whole.
  */
+#include "target/header.h"
 #include "target/private.h"
 
 #include <errno.h>
@@ -33,30 +34,38 @@ static LLVMMemoryBufferRef emit_copy(Ctx *ctx, LLVMModuleRef module, const Machi
     return code;
 }
 
-static bool write_whole(LLVMMemoryBufferRef code, FILE *out) {
-    size_t size = LLVMGetBufferSize(code);
-    return fwrite(LLVMGetBufferStart(code), 1, size, out) == size && fflush(out) == 0;
+static bool write_bytes(FILE *out, const char *bytes, size_t length) {
+    return fwrite(bytes, 1, length, out) == length && fflush(out) == 0;
+}
+
+static bool write_code(FILE *out, LLVMMemoryBufferRef code) {
+    return write_bytes(out, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
+}
+
+bool target_write(Ctx *ctx, const char *path, const char *bytes, size_t length) {
+    const char *aside = arena_printf(ctx->arena, "%s.%ld.part", path, (long)getpid());
+    FILE *file = fopen(aside, "wb");
+    bool good = file && write_bytes(file, bytes, length);
+    int reason = errno;
+    if (file && fclose(file) != 0 && good) good = false, reason = errno;
+    if (good && rename(aside, path) != 0) good = false, reason = errno;
+    if (!good && file) remove(aside);
+    if (!good) diag_error(ctx, (Span){0}, "cannot write `%s`: %s", path, strerror(reason));
+    return good;
 }
 
 bool target_object(Ctx *ctx, LLVMModuleRef module, const Machine *machine, const char *path) {
     LLVMMemoryBufferRef code = emit_copy(ctx, module, machine, LLVMObjectFile);
     if (!code) return false;
-    const char *aside = arena_printf(ctx->arena, "%s.%ld.part", path, (long)getpid());
-    FILE *file = fopen(aside, "wb");
-    bool ok = file && write_whole(code, file);
-    int reason = errno;
-    if (file && fclose(file) != 0 && ok) ok = false, reason = errno;
-    if (ok && rename(aside, path) != 0) ok = false, reason = errno;
-    if (!ok && file) remove(aside);
-    if (!ok) diag_error(ctx, (Span){0}, "cannot write `%s`: %s", path, strerror(reason));
+    bool good = target_write(ctx, path, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
     LLVMDisposeMemoryBuffer(code);
-    return ok;
+    return good;
 }
 
 bool target_assembly(Ctx *ctx, LLVMModuleRef module, const Machine *machine, FILE *out) {
     LLVMMemoryBufferRef code = emit_copy(ctx, module, machine, LLVMAssemblyFile);
     if (!code) return false;
-    bool ok = write_whole(code, out);
+    bool ok = write_code(out, code);
     if (!ok) diag_error(ctx, (Span){0}, "cannot write the assembly: %s", strerror(errno));
     LLVMDisposeMemoryBuffer(code);
     return ok;

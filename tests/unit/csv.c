@@ -75,8 +75,7 @@ static void test_forms(void) {
         "1,2,a\n3,4,b\n",
         "1,2,a\r\n3,4,b\r\n",
         "1,2,a\r3,4,b",
-        "\xEF\xBB\xBF"
-        "1,2,a\n3,4,b",
+        "\357\273\2771,2,a\n3,4,b",
         "\n1,2,a\n\n  \n3,4,b\n\n",
         "\"1\",\"2\",\"a\"\n\"3\",\"4\",\"b\"",
         " 1 , 2 , a \n 3,4, \"b\" \n",
@@ -466,7 +465,8 @@ static void test_huge_field(void) {
     DlrtData *data = open_text(&c, text);
     EXPECT(data && strlen(dlrt_data_class(data, 1, 0)) == size);
     dlrt_data_close(data);
-    EXPECT_BAD(&c, (memcpy(text, "a,\"", 3), text), "not a number", 1, 1);
+    text[size + 5] = 'z'; /* the row behind it */
+    EXPECT_BAD(&c, text, "not a number", 2, 1);
     free(text);
 }
 
