@@ -59,8 +59,8 @@ bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int
         return error_set(error, (Place){0}, "model `%s` has no output", model->name);
     if (first < 0 || n < 0 || first > count || n > count - first)
         return error_set(error, (Place){0},
-                         "examples %lld to %lld were asked for: the %s part has %lld",
-                         (long long)first + 1, (long long)first + (long long)n, part_name(part),
+                         "%lld examples from number %lld on were asked for: the %s part has %lld",
+                         (long long)n, (long long)((uint64_t)first + 1), part_name(part),
                          (long long)count);
     for (int64_t done = 0; done < n; done += model->max_batch) {
         int64_t batch = n - done < model->max_batch ? n - done : model->max_batch;
