@@ -12,7 +12,8 @@ enum {
     BATCH_GUESS = 64, /* examples, where the number is not known */
 };
 
-/* ---- operations ------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------
+ */
 
 static double cost_of_op(const Expr *e) {
     switch (e->op.op) {
@@ -112,7 +113,8 @@ double plan_flops(Ctx *ctx, const Kernel *k) {
     return 0;
 }
 
-/* ---- blocking --------------------------------------------------------------------------------- */
+/* ---- blocking ---------------------------------------------------------------------------------
+ */
 
 static int64_t extent_of(Index *const *indices, uint32_t n) {
     int64_t extent = 1;

@@ -12,7 +12,8 @@
 
 enum { MOST_NODES = 32, LOOK_BACK = 8 };
 
-/* ---- may it join? ----------------------------------------------------------------------------- */
+/* ---- may it join? -----------------------------------------------------------------------------
+ */
 
 static bool same_space(const Kernel *k, const Node *node) {
     if (k->nfree != node->nfree) return false;
@@ -103,7 +104,8 @@ static bool share_reads(Planner *p, const Draft *draft, const Reads *reads) {
     return false;
 }
 
-/* ---- drafts ----------------------------------------------------------------------------------- */
+/* ---- drafts -----------------------------------------------------------------------------------
+ */
 
 static Draft *new_draft(Planner *p, Drafts *in, Span span) {
     Draft *draft = ARENA_NEW(p->ctx->arena, Draft);
@@ -173,7 +175,8 @@ static void place(Planner *p, Drafts *in, Node *node) {
     note_reads(p, draft, &reads);
 }
 
-/* ---- recurrences ------------------------------------------------------------------------------ */
+/* ---- recurrences ------------------------------------------------------------------------------
+ */
 
 static void set_time(Planner *p, Node *node, Index *time) {
     Map renamed = {0};

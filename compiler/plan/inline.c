@@ -12,7 +12,8 @@
  */
 #include "plan/private.h"
 
-/* ---- the decision ----------------------------------------------------------------------------- */
+/* ---- the decision -----------------------------------------------------------------------------
+ */
 
 static bool is_view(const Node *node) {
     return node->body && node->body->kind == EX_READ && !node->body->read.otherwise;
@@ -27,8 +28,7 @@ static const Expr *reshaped_read(Planner *p, const Node *node) {
     if (read->kind != EX_READ || read->read.otherwise) return NULL;
     if (!read->read.tensor->classes != !node->result->classes) return NULL;
     const Expr **own = ARENA_ARRAY(p->ctx->arena, const Expr *, node->result->rank + 1);
-    for (uint32_t d = 0; d < node->result->rank; d++)
-        own[d] = ir_index_value(p->ctx, node->at[d]);
+    for (uint32_t d = 0; d < node->result->rank; d++) own[d] = ir_index_value(p->ctx, node->at[d]);
     const Expr *here = plan_address(p->ctx, node->result, own);
     return plan_address(p->ctx, read->read.tensor, read->read.subs) == here ? read : NULL;
 }
@@ -44,8 +44,8 @@ static void count_use(Planner *p, Node *node, const Use *use) {
         node->in_reduction |= user->in_reduction;
         return;
     }
-    node->evaluations += plan_points(p, user->at, user->result->rank) *
-                         plan_points(p, user->over, user->nover);
+    node->evaluations +=
+        plan_points(p, user->at, user->result->rank) * plan_points(p, user->over, user->nover);
     node->nfinal++;
     node->in_contract |= user->nfactors > 0;
     node->in_reduction |= user->reduces;
@@ -80,7 +80,8 @@ static void decide(Planner *p, Node *node) {
     node->is_inlined = vanishes(p, node);
 }
 
-/* ---- the substitution ------------------------------------------------------------------------- */
+/* ---- the substitution -------------------------------------------------------------------------
+ */
 
 static const Expr *inline_read(void *data, const Expr *e) {
     Planner *p = data;
@@ -93,6 +94,29 @@ static const Expr *inline_read(void *data, const Expr *e) {
         map_set(p->ctx->arena, &point, node->at[d], (void *)sub);
     }
     return ir_substitute(p->ctx, node->body, &point);
+}
+
+/* Substitution may leave nothing of a read: what was read then is not needed any more. */
+static void drop_unused(Planner *p) {
+    Map needed = {0};
+    Vec(Node *) work = {0};
+    for (uint32_t i = 0; i < p->nodes.len; i++)
+        if (p->nodes.at[i]->is_pinned) vec_push(p->ctx->arena, &work, p->nodes.at[i]);
+    while (work.len) {
+        Node *node = work.at[--work.len];
+        if (map_has(&needed, node)) continue;
+        map_set(p->ctx->arena, &needed, node, node);
+        Reads reads = {0};
+        plan_node_reads(p->ctx, node, &reads);
+        for (uint32_t r = 0; r < reads.len; r++) {
+            Node *read = map_get(&p->node_of, plan_base(p, reads.at[r]->read.tensor));
+            if (read) vec_push(p->ctx->arena, &work, read);
+        }
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->nodes.len; i++)
+        if (map_has(&needed, p->nodes.at[i])) p->nodes.at[kept++] = p->nodes.at[i];
+    p->nodes.len = kept;
 }
 
 void plan_inline(Planner *p) {
@@ -109,5 +133,6 @@ void plan_inline(Planner *p) {
         if (!node->is_inlined) p->nodes.at[kept++] = node;
     }
     p->nodes.len = kept;
+    drop_unused(p);
     plan_uses(p);
 }

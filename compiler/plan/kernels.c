@@ -8,7 +8,8 @@
  */
 #include "plan/private.h"
 
-/* ---- what is in memory ------------------------------------------------------------------------ */
+/* ---- what is in memory ------------------------------------------------------------------------
+ */
 
 static void mark_reads(Planner *p, const Node *node) {
     Reads reads = {0};
@@ -33,7 +34,8 @@ static void mark_all(Planner *p) {
     }
 }
 
-/* ---- stores ----------------------------------------------------------------------------------- */
+/* ---- stores -----------------------------------------------------------------------------------
+ */
 
 /* Values that replace reads of tensors that are not stored. */
 typedef struct Passing {
@@ -48,8 +50,7 @@ static const Expr *pass_value(void *data, const Expr *e) {
 
 static bool passes_through(const Planner *p, const Node *node, const Expr *value) {
     if (node->in_memory) return false;
-    return node->reduces || node->nreads == 1 || value->kind == EX_READ ||
-           value->kind == EX_NUMBER;
+    return node->reduces || node->nreads == 1 || value->kind == EX_READ || value->kind == EX_NUMBER;
 }
 
 static void build_stores(Planner *p, Draft *draft) {
@@ -88,20 +89,17 @@ static void build_kernel(Planner *p, Draft *draft) {
     }
     k->nsteps = draft->steps->all.len;
     k->steps = ARENA_ARRAY(p->ctx->arena, Kernel *, k->nsteps + 1);
-    double flops = 0;
     for (uint32_t i = 0; i < k->nsteps; i++) {
         Draft *step = draft->steps->all.at[i];
         build_kernel(p, step);
         k->steps[i] = step->kernel;
         k->name = step->kernel->name;
-        flops += step->kernel->flops;
     }
-    k->flops = 0; /* of the steps: their own */
     for (uint32_t i = 0; i < k->nsteps; i++) k->steps[i]->flops *= (double)k->time->extent;
-    (void)flops;
 }
 
-/* ---- new values ------------------------------------------------------------------------------- */
+/* ---- new values -------------------------------------------------------------------------------
+ */
 
 /* target[..] = value[..], at the very end. */
 static Kernel *copy_kernel(Planner *p, const Node *node) {
@@ -145,7 +143,8 @@ void plan_kernels(Planner *p) {
         vec_push(p->ctx->arena, &p->f->kernels, copy_kernel(p, p->copied.at[i]));
 }
 
-/* ---- looking at kernels ----------------------------------------------------------------------- */
+/* ---- looking at kernels -----------------------------------------------------------------------
+ */
 
 void plan_kernel_expressions(const Kernel *k, KernelVisit *visit, void *data) {
     if (k->body) visit(data, k, k->body);

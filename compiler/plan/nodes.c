@@ -61,12 +61,13 @@ Tensor *plan_base(const Planner *p, const Tensor *tensor) {
 double plan_points(const Planner *p, Index *const *indices, uint32_t n) {
     double points = 1;
     for (uint32_t i = 0; i < n; i++)
-        points *= (double)(indices[i]->extent == EXTENT_BATCH ? p->m->max_batch
-                                                              : indices[i]->extent);
+        points *=
+            (double)(indices[i]->extent == EXTENT_BATCH ? p->m->max_batch : indices[i]->extent);
     return points;
 }
 
-/* ---- changing nodes --------------------------------------------------------------------------- */
+/* ---- changing nodes ---------------------------------------------------------------------------
+ */
 
 void plan_rewrite_node(Ctx *ctx, Node *node, const Expr *(*change)(void *data, const Expr *e),
                        void *data) {
@@ -123,7 +124,8 @@ void plan_uses(Planner *p) {
     }
 }
 
-/* ---- from equations --------------------------------------------------------------------------- */
+/* ---- from equations ---------------------------------------------------------------------------
+ */
 
 static Node *node_of_equation(Planner *p, const Equation *equation) {
     Node *node = ARENA_NEW(p->ctx->arena, Node);
@@ -207,7 +209,8 @@ static void add_roots(Planner *p) {
     for (uint32_t i = 0; i < p->m->roots.len; i++) {
         const Root *root = &p->m->roots.at[i];
         Node *node = map_get(&p->node_of, root->tensor);
-        if (!node || node->is_root) node = add_copy(p, root->name, root->tensor, root->tensor->span);
+        if (!node || node->is_root)
+            node = add_copy(p, root->name, root->tensor, root->tensor->span);
         node->is_root = node->is_pinned = true;
         p->roots[i] = node->result;
     }

@@ -1,21 +1,18 @@
-/* plan/operands.c: sums of products are given operands that a contraction can read.
+/* plan/operands.c: contractions are given operands that their generator can read.
  *
- * in:   nodes      out: more nodes, and contractions of them where there were none
+ * in:   nodes      out: more nodes, and contractions that read without a guard
  *
  *   - x[i + u - 1] else 0 in a contraction: x is copied into a tensor with borders, which is read
  *     without a guard: borders in storage instead of branches in loops;
- *   - sum[i] (x[b, i] - m[b]) * s[i] * w[u, i]: what depends on the same indices is multiplied
- *     first, and a contraction of two tensors is left;
  *   - h[t-1, v] else 0 in a contraction of a recurrence over t: a tensor without time that is zero
  *     at first and is overwritten at the end of each step.
  */
 #include "plan/private.h"
 
-enum { MAX_UNITS = 16, MAX_INDICES = 32 };
-
 typedef Vec(Node *) Nodes;
 
-/* ---- borders ---------------------------------------------------------------------------------- */
+/* ---- borders ----------------------------------------------------------------------------------
+ */
 
 /* Where each dimension of a copy with borders begins and how long it is. False when the read
  * cannot have one. */
@@ -83,158 +80,8 @@ static const Expr *without_guard(Planner *p, Node *node, const Expr *read, Nodes
     return ir_read(ctx, padded->tensor, subs, NULL);
 }
 
-/* ---- products ----------------------------------------------------------------------------------
+/* ---- recurrences ------------------------------------------------------------------------------
  */
-
-/* A factor of a product and the indices of its node that it depends on, as bits. */
-typedef struct Unit {
-    const Expr *e;
-    uint64_t indices;
-} Unit;
-
-typedef struct Product {
-    Planner *p;
-    Node *node;
-    Index *indices[MAX_INDICES]; /* free, then over */
-    uint32_t nindices;
-    Unit units[MAX_UNITS];
-    uint32_t nunits;
-    bool fits;
-} Product;
-
-static void add_unit(Product *product, const Expr *e) {
-    if (product->nunits == MAX_UNITS) {
-        product->fits = false;
-        return;
-    }
-    Unit *unit = &product->units[product->nunits++];
-    *unit = (Unit){.e = e};
-    for (uint32_t i = 0; i < product->nindices; i++)
-        if (ir_uses_index(e, product->indices[i])) unit->indices |= (uint64_t)1 << i;
-}
-
-static void add_units(Product *product, const Expr *e) {
-    Ctx *ctx = product->p->ctx;
-    if (e->kind == EX_OP && e->op.op == OP_MUL) {
-        add_units(product, e->op.args[0]);
-        add_units(product, e->op.args[1]);
-    } else if (e->kind == EX_OP && e->op.op == OP_NEG) {
-        add_units(product, e->op.args[0]);
-        add_unit(product, ir_number(ctx, -1));
-    } else if (e->kind == EX_OP && e->op.op == OP_DIV) {
-        add_units(product, e->op.args[0]);
-        add_unit(product, ir_div(ctx, ir_number(ctx, 1), e->op.args[1]));
-    } else {
-        add_unit(product, e);
-    }
-}
-
-static double points_of(const Product *product, uint64_t indices) {
-    double points = 1;
-    for (uint32_t i = 0; i < product->nindices; i++)
-        if (indices >> i & 1) points *= plan_points(product->p, &product->indices[i], 1);
-    return points;
-}
-
-/* Elements of the largest tensor that the units within a set of indices read. */
-static double largest_read(const Product *product, uint64_t within, bool inside) {
-    double largest = 1;
-    for (uint32_t i = 0; i < product->nunits; i++) {
-        if (((product->units[i].indices & ~within) == 0) != inside) continue;
-        Reads reads = {0};
-        plan_expression_reads(product->p->ctx, product->units[i].e, &reads);
-        for (uint32_t r = 0; r < reads.len; r++) {
-            double n =
-                (double)tensor_elements(reads.at[r]->read.tensor, product->p->m->max_batch);
-            if (n > largest) largest = n;
-        }
-    }
-    return largest;
-}
-
-/* The product of the units inside (outside) a set of indices, as a read: of a new tensor unless it
- * is a read already. */
-static const Expr *operand(Product *product, uint64_t within, bool inside, Nodes *out) {
-    Planner *p = product->p;
-    Ctx *ctx = p->ctx;
-    const Expr *value = ir_number(ctx, 1);
-    uint64_t used = 0;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < product->nunits; i++) {
-        const Unit *unit = &product->units[i];
-        if (((unit->indices & ~within) == 0) != inside) continue;
-        value = ir_mul(ctx, value, unit->e);
-        used |= unit->indices;
-        n++;
-    }
-    if (n == 1 && value->kind == EX_READ && value->type == TY_REAL) return value;
-    Index **at = ARENA_ARRAY(ctx->arena, Index *, MAX_INDICES);
-    Index **fresh = ARENA_ARRAY(ctx->arena, Index *, MAX_INDICES);
-    int64_t dims[MAX_INDICES];
-    uint32_t rank = 0;
-    for (int pass = 0; pass < 2; pass++) /* the batch comes first */
-        for (uint32_t i = 0; i < product->nindices; i++)
-            if (used >> i & 1 && (product->indices[i]->extent == EXTENT_BATCH) == (pass == 0))
-                at[rank++] = product->indices[i];
-    Map renamed = {0};
-    for (uint32_t d = 0; d < rank; d++) {
-        dims[d] = at[d]->extent;
-        fresh[d] = ir_index(ctx, at[d]->name, at[d]->extent);
-        map_set(ctx->arena, &renamed, at[d], (void *)ir_index_value(ctx, fresh[d]));
-    }
-    const char *name = arena_printf(ctx->arena, "%s.factor", product->node->result->name);
-    Tensor *tensor = plan_tensor(p, name, rank, dims, 0, product->node->span);
-    const Expr *body = ir_substitute(ctx, value, &renamed);
-    vec_push(ctx->arena, out, plan_add_node(p, tensor, fresh, body, product->node->span));
-    return ir_read_at(ctx, tensor, at);
-}
-
-/* Does splitting the product at these indices leave a contraction worth it? Both operands must be
- * much smaller than the space of all indices, and not much larger than what they are made of. */
-static bool split_pays(const Product *product, uint64_t within) {
-    const Node *node = product->node;
-    uint64_t rest = 0, all = 0;
-    for (uint32_t i = 0; i < product->nunits; i++) {
-        all |= product->units[i].indices;
-        if (product->units[i].indices & ~within) rest |= product->units[i].indices;
-    }
-    uint64_t free = ((uint64_t)1 << node->nfree) - 1;
-    if (!(free & within & ~rest) || !(free & rest & ~within)) return false;
-    double points = points_of(product, all);
-    if (points_of(product, within) * 4 > points || points_of(product, rest) * 4 > points)
-        return false;
-    if (points_of(product, within) > 2 * largest_read(product, within, true)) return false;
-    return points_of(product, rest) <= 2 * largest_read(product, within, false);
-}
-
-static bool has_two_maximal_sides(const Product *product, uint64_t *within) {
-    for (uint32_t i = 0; i < product->nunits; i++) {
-        *within = product->units[i].indices;
-        if (split_pays(product, *within)) return true;
-    }
-    return false;
-}
-
-static void split_product(Planner *p, Node *node, Nodes *out) {
-    if (node->nfactors == 2 || node->nfree + node->nover > MAX_INDICES) return;
-    Product product = {.p = p, .node = node, .fits = true};
-    for (uint32_t i = 0; i < node->nfree; i++)
-        product.indices[product.nindices++] = node->free[i];
-    for (uint32_t i = 0; i < node->nover; i++)
-        product.indices[product.nindices++] = node->over[i];
-    for (uint32_t i = 0; i < node->nfactors; i++) add_unit(&product, node->factors[i]);
-    if (node->body) add_units(&product, node->body);
-    uint64_t within;
-    if (!product.fits || !has_two_maximal_sides(&product, &within)) return;
-    const Expr **factors = ARENA_ARRAY(p->ctx->arena, const Expr *, 2);
-    factors[0] = operand(&product, within, true, out);
-    factors[1] = operand(&product, within, false, out);
-    node->body = NULL;
-    node->factors = factors;
-    node->nfactors = 2;
-}
-
-/* ---- recurrences ------------------------------------------------------------------------------ */
 
 typedef struct Carry {
     const Tensor *of;
@@ -310,7 +157,8 @@ static const Expr *without_time(Planner *p, const Node *node, const Expr *read, 
     return ir_read(p->ctx, tensor, subs, NULL);
 }
 
-/* ---- the pass --------------------------------------------------------------------------------- */
+/* ---- the pass ---------------------------------------------------------------------------------
+ */
 
 static void push_all(Planner *p, Nodes *to, const Nodes *from) {
     for (uint32_t i = 0; i < from->len; i++) vec_push(p->ctx->arena, to, from->at[i]);
@@ -339,7 +187,6 @@ void plan_operands(Planner *p) {
             i = recurrence(p, i, &out);
             continue;
         }
-        if (node->reduces && node->op == REDUCE_SUM) split_product(p, node, &out);
         for (uint32_t f = 0; f < node->nfactors; f++)
             if (node->factors[f]->read.otherwise)
                 node->factors[f] = without_guard(p, node, node->factors[f], &out);

@@ -44,7 +44,8 @@ static void unite(Order *o, const Node *a, const Node *b) {
         o->parent[i] = j;
 }
 
-/* ---- who is late ------------------------------------------------------------------------------ */
+/* ---- who is late ------------------------------------------------------------------------------
+ */
 
 static void find_constants(Order *o) {
     Planner *p = o->p;
@@ -74,7 +75,8 @@ static bool is_late(const Order *o, const Node *node) {
     return node->reduces || feeds_elementwise;
 }
 
-/* ---- what waits for what ---------------------------------------------------------------------- */
+/* ---- what waits for what ----------------------------------------------------------------------
+ */
 
 static void find_readers(Order *o) {
     Planner *p = o->p;
@@ -131,7 +133,8 @@ static void find_blockers(Order *o) {
     }
 }
 
-/* ---- the order -------------------------------------------------------------------------------- */
+/* ---- the order --------------------------------------------------------------------------------
+ */
 
 static void emit_component(Order *o, Component *component) {
     if (component->is_done) return;

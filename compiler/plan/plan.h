@@ -93,7 +93,7 @@ typedef struct Function {
     Module *module;
     bool f64;
     Vec(Kernel *) kernels;
-    Vec(Buffer) buffers;
+    Vec(Buffer *) buffers;
     Map buffer_of;                             /* Tensor* → Buffer*; two tensors may share one */
     int64_t arena_bytes;                       /* includes the workspace */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */

@@ -3,7 +3,7 @@
  * Planning takes the equations through these steps, each a file:
  *
  *   nodes.c     one Node per equation that is needed; who reads whom
- *   operands.c  sums of products get operands that a contraction can read: unguarded, affine
+ *   operands.c  contractions get operands that can be read without a guard
  *   inline.c    definitions that vanish: substituted, or another view of the same memory
  *   order.c     when the new parameters are computed
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
@@ -92,9 +92,9 @@ typedef struct Planner {
     Function *f;
     int64_t real_bytes, lanes;
     Vec(Node *) nodes;
-    Map node_of;  /* Tensor* → Node* */
-    Map alias_of; /* Tensor* → the Tensor* whose memory it is */
-    Map target_of; /* Tensor* (updated param or state) → Node* of its new value */
+    Map node_of;    /* Tensor* → Node* */
+    Map alias_of;   /* Tensor* → the Tensor* whose memory it is */
+    Map target_of;  /* Tensor* (updated param or state) → Node* of its new value */
     Tensor **roots; /* the tensor of each result, all different and computed here */
     Vec(Padded *) padded;
     Drafts drafts;

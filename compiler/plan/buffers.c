@@ -1,0 +1,187 @@
+/* plan/buffers.c: a place in memory for every tensor that has one.
+ *
+ * in:   kernels      out: buffers, and how large the arena is
+ * Invariant: two buffers of the arena that live at the same time share no byte. A buffer lives from
+ * the first to the last kernel that touches it, both included; a recurrence is one kernel here.
+ */
+#include "plan/private.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 64 };
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* ---- intervals --------------------------------------------------------------------------------
+ */
+
+static int larger_first(const void *a, const void *b) {
+    const Interval *x = *(Interval *const *)a, *y = *(Interval *const *)b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    return x < y ? -1 : x > y; /* in the caller's order */
+}
+
+static bool live_together(const Interval *a, const Interval *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* Keeps the list of placed intervals in the order of their offsets. */
+static void insert_by_offset(Interval **placed, uint32_t n, Interval *interval) {
+    uint32_t i = n;
+    for (; i > 0 && placed[i - 1]->offset > interval->offset; i--) placed[i] = placed[i - 1];
+    placed[i] = interval;
+}
+
+/* The largest first, each at the lowest place that is free as long as it lives. */
+int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n) {
+    Interval **order = ARENA_ARRAY(ctx->arena, Interval *, n + 1);
+    Interval **placed = ARENA_ARRAY(ctx->arena, Interval *, n + 1);
+    int64_t end = 0;
+    for (uint32_t i = 0; i < n; i++) order[i] = &intervals[i];
+    qsort(order, n, sizeof *order, larger_first);
+    for (uint32_t i = 0; i < n; i++) {
+        Interval *interval = order[i];
+        int64_t offset = 0, bytes = aligned(interval->bytes);
+        for (uint32_t k = 0; k < i; k++) {
+            if (!live_together(placed[k], interval)) continue;
+            if (placed[k]->offset >= offset + bytes) break;
+            int64_t behind = placed[k]->offset + aligned(placed[k]->bytes);
+            if (behind > offset) offset = behind;
+        }
+        interval->offset = offset;
+        insert_by_offset(placed, i, interval);
+        if (offset + bytes > end) end = offset + bytes;
+    }
+    return end;
+}
+
+/* ---- buffers ----------------------------------------------------------------------------------
+ */
+
+static Buffer *add_buffer(Planner *p, Tensor *tensor, Place place, uint32_t slot, int64_t offset) {
+    int64_t element = tensor->classes ? 4 : p->real_bytes;
+    Buffer *buffer = ARENA_NEW(p->ctx->arena, Buffer);
+    *buffer = (Buffer){.tensor = tensor, .place = place, .slot = slot, .offset = offset};
+    buffer->bytes = tensor_elements(tensor, p->m->max_batch) * element;
+    buffer->first = UINT32_MAX;
+    vec_push(p->ctx->arena, &p->f->buffers, buffer);
+    map_set(p->ctx->arena, &p->f->buffer_of, tensor, buffer);
+    return buffer;
+}
+
+static void add_leaf(Planner *p, const Layout *layout, Tensor *tensor) {
+    const int64_t *offset = NULL;
+    Place place = PLACE_PARAM;
+    if (tensor->kind == TENSOR_PARAM) offset = map_get(&layout->params, tensor);
+    if (tensor->kind == TENSOR_STATE) {
+        offset = map_get(&layout->states, tensor);
+        place = PLACE_STATE;
+    }
+    if (!offset) DLC_BUG(p->ctx, tensor->span, "`%s` is given by nobody", tensor->name);
+    add_buffer(p, tensor, place, 0, *offset);
+}
+
+/* The buffer of a tensor; made when it is first asked for. */
+static Buffer *buffer_of(Planner *p, const Layout *layout, Tensor *tensor) {
+    Buffer *buffer = map_get(&p->f->buffer_of, tensor);
+    if (buffer) return buffer;
+    Tensor *base = plan_base(p, tensor), *target = map_get(&p->in_place, base);
+    if (base != tensor || target) {
+        buffer = buffer_of(p, layout, base != tensor ? base : target);
+        map_set(p->ctx->arena, &p->f->buffer_of, tensor, buffer);
+        return buffer;
+    }
+    const Node *node = map_get(&p->node_of, tensor);
+    if (node && !node->in_memory) return NULL;
+    if (node)
+        add_buffer(p, tensor, PLACE_ARENA, 0, 0);
+    else
+        add_leaf(p, layout, tensor);
+    return map_get(&p->f->buffer_of, tensor);
+}
+
+/* ---- lifetimes --------------------------------------------------------------------------------
+ */
+
+typedef struct Lifetimes {
+    Planner *p;
+    const Layout *layout;
+    const Kernel *kernel;
+    uint32_t position;
+} Lifetimes;
+
+static void touch(Lifetimes *l, Tensor *tensor) {
+    if (tensor == l->kernel->acc) return;
+    Buffer *buffer = buffer_of(l->p, l->layout, tensor);
+    if (!buffer) return;
+    if (l->position < buffer->first) buffer->first = l->position;
+    if (l->position > buffer->last) buffer->last = l->position;
+}
+
+static void touch_read(void *data, const Expr *e) {
+    if (e->kind == EX_READ) touch(data, e->read.tensor);
+}
+
+static void touch_expression(void *data, const Kernel *k, const Expr *e) {
+    Lifetimes *l = data;
+    ir_visit(l->p->ctx, e, touch_read, l);
+}
+
+static void touch_kernel(Lifetimes *l, const Kernel *k) {
+    l->kernel = k;
+    plan_kernel_expressions(k, touch_expression, l);
+    for (uint32_t i = 0; i < k->nstores; i++) touch(l, k->stores[i].tensor);
+    for (uint32_t i = 0; i < k->nsteps; i++) touch_kernel(l, k->steps[i]);
+}
+
+/* ---- the arena --------------------------------------------------------------------------------
+ */
+
+static int64_t workspace_of(const Planner *p, const Kernel *k) {
+    const PlanOptions *o = p->options;
+    int64_t most = 0;
+    if (k->kind == KERNEL_CONTRACT)
+        most = plan_blocking(k, p->real_bytes, o->vector_bytes, o->vector_registers, o->l1_bytes,
+                             o->l2_bytes)
+                   .workspace_bytes;
+    for (uint32_t i = 0; i < k->nsteps; i++) {
+        int64_t bytes = workspace_of(p, k->steps[i]);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static void place_arena(Planner *p) {
+    Function *f = p->f;
+    Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, f->buffers.len + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->buffers.len; i++) {
+        const Buffer *buffer = f->buffers.at[i];
+        if (buffer->place == PLACE_ARENA)
+            intervals[n++] = (Interval){buffer->first, buffer->last, buffer->bytes, 0};
+    }
+    f->workspace_offset = plan_place(p->ctx, intervals, n);
+    n = 0;
+    for (uint32_t i = 0; i < f->buffers.len; i++)
+        if (f->buffers.at[i]->place == PLACE_ARENA)
+            f->buffers.at[i]->offset = intervals[n++].offset;
+    for (uint32_t i = 0; i < f->kernels.len; i++) {
+        int64_t bytes = workspace_of(p, f->kernels.at[i]);
+        if (bytes > f->workspace_bytes) f->workspace_bytes = bytes;
+    }
+    f->arena_bytes = f->workspace_offset + aligned(f->workspace_bytes);
+}
+
+void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout) {
+    Lifetimes l = {.p = p, .layout = layout};
+    for (uint32_t i = 0; i < ninputs; i++)
+        if (inputs[i]) add_buffer(p, inputs[i], PLACE_INPUT, i, 0);
+    for (uint32_t i = 0; i < p->m->roots.len; i++) add_buffer(p, p->roots[i], PLACE_RESULT, i, 0);
+    for (uint32_t i = 0; i < p->f->kernels.len; i++) {
+        l.position = i;
+        touch_kernel(&l, p->f->kernels.at[i]);
+    }
+    place_arena(p);
+}

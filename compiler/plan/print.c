@@ -1,0 +1,127 @@
+/* plan/print.c: a planned function as text.
+ *
+ *     function step: 2 kernels, 4352 bytes of arena (256 workspace)
+ *     kernel h[batch, u] along u
+ *       contract sum[i] x[batch, i] * w[u, i]
+ *       then h = max(_ + b[u], 0)
+ *     buffers
+ *       h: 0 to 2048 of the arena, kernels 0 to 1
+ *
+ * `_` is what the kernel has reduced to at its point. `then` is written to memory, `let` is not;
+ * `w.new (in w)` overwrites w.
+ */
+#include "plan/private.h"
+
+typedef struct Printer {
+    Ctx *ctx;
+    Text *out;
+    const Function *f;
+    const Kernel *kernel;
+    Tensor *blank; /* printed for the accumulator */
+} Printer;
+
+static void put_indices(Text *out, Index *const *indices, uint32_t n) {
+    if (n == 0) return;
+    text_put(out, "[");
+    for (uint32_t i = 0; i < n; i++) text_printf(out, "%s%s", i ? ", " : "", indices[i]->name);
+    text_put(out, "]");
+}
+
+static const Expr *blank_accumulator(void *data, const Expr *e) {
+    Printer *p = data;
+    if (e->kind != EX_READ || e->read.tensor != p->kernel->acc) return NULL;
+    return ir_read(p->ctx, p->blank, NULL, NULL);
+}
+
+static void put_value(Printer *p, const Expr *e) {
+    if (p->kernel->acc) {
+        Tensor *blank = ARENA_NEW(p->ctx->arena, Tensor);
+        *blank = *p->kernel->acc;
+        blank->name = "_";
+        blank->rank = 0;
+        p->blank = blank;
+        e = ir_rewrite(p->ctx, e, blank_accumulator, p);
+    }
+    ir_print_expr(p->out, e);
+}
+
+static void put_reduction(Printer *p, const char *indent) {
+    static const char *const names[] = {[REDUCE_SUM] = "sum",       [REDUCE_MAX] = "max",
+                                        [REDUCE_MIN] = "min",       [REDUCE_PROD] = "prod",
+                                        [REDUCE_ARGMAX] = "argmax", [REDUCE_ARGMIN] = "argmin"};
+    const Kernel *k = p->kernel;
+    if (k->kind == KERNEL_MAP) return;
+    const char *kind = k->kind == KERNEL_CONTRACT  ? "contract"
+                       : k->kind == KERNEL_SCATTER ? "scatter"
+                                                   : "reduce";
+    text_printf(p->out, "%s  %s %s", indent, kind, names[k->op]);
+    put_indices(p->out, k->over, k->nover);
+    text_put(p->out, " ");
+    put_value(p, k->body);
+    if (k->kind == KERNEL_SCATTER) {
+        text_printf(p->out, " to %s = ", k->stores[0].at[k->scatter_dim]->name);
+        put_value(p, k->row);
+    }
+    text_put(p->out, "\n");
+}
+
+static void put_stores(Printer *p, const char *indent) {
+    const Kernel *k = p->kernel;
+    for (uint32_t i = 0; i < k->nstores; i++) {
+        const Store *store = &k->stores[i];
+        const Buffer *buffer = map_get(&p->f->buffer_of, store->tensor);
+        text_printf(p->out, "%s  %s %s", indent, buffer ? "then" : "let", store->tensor->name);
+        if (buffer && buffer->tensor != store->tensor)
+            text_printf(p->out, " (in %s)", buffer->tensor->name);
+        text_put(p->out, " = ");
+        put_value(p, store->value);
+        text_put(p->out, "\n");
+    }
+}
+
+static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
+    p->kernel = k;
+    text_printf(p->out, "%s%s %s", indent, *indent ? "step" : "kernel", k->name);
+    if (k->kind == KERNEL_SCAN) {
+        text_printf(p->out, " for %s %s\n", k->time->name, k->direction < 0 ? "down" : "up");
+        for (uint32_t i = 0; i < k->nsteps; i++) put_kernel(p, k->steps[i], "  ");
+        return;
+    }
+    put_indices(p->out, k->free, k->nfree);
+    if (k->vector) text_printf(p->out, " along %s", k->vector->name);
+    text_put(p->out, "\n");
+    put_reduction(p, indent);
+    put_stores(p, indent);
+}
+
+static void put_buffer(Text *out, const Buffer *buffer) {
+    long long end = (long long)(buffer->offset + buffer->bytes);
+    switch (buffer->place) {
+    case PLACE_INPUT:
+        text_printf(out, "  %s: input %u\n", buffer->tensor->name, buffer->slot);
+        return;
+    case PLACE_RESULT:
+        text_printf(out, "  %s: result %u\n", buffer->tensor->name, buffer->slot);
+        return;
+    case PLACE_PARAM:
+    case PLACE_STATE:
+    case PLACE_ARENA: break;
+    }
+    const char *place = buffer->place == PLACE_PARAM   ? "parameters"
+                        : buffer->place == PLACE_STATE ? "state"
+                                                       : "arena";
+    text_printf(out, "  %s: %lld to %lld of the %s", buffer->tensor->name,
+                (long long)buffer->offset, end, place);
+    if (buffer->place == PLACE_ARENA)
+        text_printf(out, ", kernels %u to %u", buffer->first, buffer->last);
+    text_put(out, "\n");
+}
+
+void plan_print(Ctx *ctx, Text *out, const Function *f) {
+    Printer p = {.ctx = ctx, .out = out, .f = f};
+    text_printf(out, "function %s: %u kernels, %lld bytes of arena (%lld workspace)\n", f->name,
+                f->kernels.len, (long long)f->arena_bytes, (long long)f->workspace_bytes);
+    for (uint32_t i = 0; i < f->kernels.len; i++) put_kernel(&p, f->kernels.at[i], "");
+    text_put(out, "buffers\n");
+    for (uint32_t i = 0; i < f->buffers.len; i++) put_buffer(out, f->buffers.at[i]);
+}

@@ -1,0 +1,171 @@
+/* plan/verify.c: asserts what plan.h promises of a function.
+ *
+ *   - a kernel reads what exists: leaves, what earlier kernels (or turns of the scan) have written,
+ * its accumulator, and, at the same point, its own earlier stores;
+ *   - what is overwritten is read by no later kernel under its old name;
+ *   - roles, vector and scatter are such as codegen takes them;
+ *   - buffers that live at the same time share no byte, unless they are one.
+ */
+#include "plan/private.h"
+
+typedef struct Check {
+    Ctx *ctx;
+    const Function *f;
+    Map written;     /* Tensor* that an earlier kernel has written */
+    Map overwritten; /* Buffer* → Tensor* whose value is there now */
+    Map scanned;     /* Tensor* written somewhere in the scan around */
+    const Kernel *kernel;
+    uint32_t earlier; /* stores of the kernel that come before the expression looked at */
+} Check;
+
+static bool contains(Index *const *list, uint32_t n, const Index *index) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == index) return true;
+    return false;
+}
+
+static bool is_leaf(const Check *c, const Tensor *tensor) {
+    const Buffer *buffer = map_get(&c->f->buffer_of, tensor);
+    return buffer && buffer->place != PLACE_ARENA && buffer->place != PLACE_RESULT &&
+           buffer->tensor == tensor;
+}
+
+static const Tensor *in_memory_as(const Check *c, const Buffer *buffer) {
+    const Tensor *now = map_get(&c->overwritten, buffer);
+    return now ? now : buffer->tensor;
+}
+
+static void check_read(void *data, const Expr *e) {
+    Check *c = data;
+    if (e->kind != EX_READ) return;
+    const Tensor *tensor = e->read.tensor;
+    const Kernel *k = c->kernel;
+    if (tensor == k->acc) {
+        DLC_ASSERT(c->ctx, plan_reads_at(e, k->free), k->span);
+        return;
+    }
+    for (uint32_t i = 0; i < c->earlier; i++)
+        if (k->stores[i].tensor == tensor && plan_reads_at(e, k->stores[i].at)) return;
+    const Buffer *buffer = map_get(&c->f->buffer_of, tensor);
+    if (!buffer) DLC_BUG(c->ctx, k->span, "`%s` is read and has no buffer", tensor->name);
+    if (map_has(&c->scanned, tensor)) return;
+    bool exists = is_leaf(c, tensor) || map_has(&c->written, tensor) || buffer->tensor != tensor;
+    if (!exists) DLC_BUG(c->ctx, k->span, "`%s` is read before it is written", tensor->name);
+    if (tensor == buffer->tensor && is_leaf(c, tensor) && in_memory_as(c, buffer) != tensor)
+        DLC_BUG(c->ctx, k->span, "`%s` is read after it was overwritten", tensor->name);
+}
+
+static void check_expression(Check *c, const Expr *e, uint32_t earlier) {
+    c->earlier = earlier;
+    if (e) ir_visit(c->ctx, e, check_read, c);
+}
+
+static void check_stores(Check *c) {
+    const Kernel *k = c->kernel;
+    for (uint32_t i = 0; i < k->nstores; i++) {
+        const Store *store = &k->stores[i];
+        check_expression(c, store->value, i);
+        uint32_t times = 0;
+        for (uint32_t d = 0; d < store->tensor->rank; d++) {
+            bool is_free = contains(k->free, k->nfree, store->at[d]);
+            DLC_ASSERT(c->ctx, store->at[d]->extent == store->tensor->dims[d], k->span);
+            times += !is_free;
+        }
+        DLC_ASSERT(c->ctx, times <= 1 && store->tensor->rank == k->nfree + times, k->span);
+        DLC_ASSERT(c->ctx, (store->value->type == TY_INT) == (store->tensor->classes > 0), k->span);
+    }
+}
+
+static void check_roles(Check *c) {
+    const Kernel *k = c->kernel;
+    const Roles *r = &k->roles;
+    if (k->kind != KERNEL_CONTRACT) return;
+    DLC_ASSERT(c->ctx, r->nbatch + r->nm + r->nn == k->nfree && r->nk == k->nover, k->span);
+    const Expr *factors[] = {r->a, r->b};
+    for (uint32_t f = 0; f < 2; f++) {
+        DLC_ASSERT(c->ctx, plan_is_plain(factors[f]) || !factors[f]->read.otherwise, k->span);
+        for (uint32_t d = 0; d < factors[f]->read.tensor->rank; d++) {
+            const Expr *sub = factors[f]->read.subs[d];
+            DLC_ASSERT(c->ctx, ir_inside(c->ctx, sub, factors[f]->read.tensor->dims[d], NULL, 0),
+                       k->span);
+        }
+    }
+}
+
+static void check_scatter(Check *c) {
+    const Kernel *k = c->kernel;
+    if (k->kind != KERNEL_SCATTER) return;
+    DLC_ASSERT(c->ctx, k->nstores == 1 && k->row, k->span);
+    const Store *store = &k->stores[0];
+    DLC_ASSERT(c->ctx, store->value == ir_read_at(c->ctx, k->acc, k->free), k->span);
+    DLC_ASSERT(c->ctx, map_has(&c->f->buffer_of, store->tensor), k->span);
+    DLC_ASSERT(c->ctx, contains(k->free, k->nfree, store->at[k->scatter_dim]), k->span);
+}
+
+static void note_stores(Check *c, const Kernel *k) {
+    for (uint32_t i = 0; i < k->nstores; i++) {
+        Tensor *tensor = k->stores[i].tensor;
+        Buffer *buffer = map_get(&c->f->buffer_of, tensor);
+        map_set(c->ctx->arena, &c->written, tensor, tensor);
+        if (buffer) map_set(c->ctx->arena, &c->overwritten, buffer, tensor);
+    }
+}
+
+static void check_kernel(Check *c, const Kernel *k) {
+    c->kernel = k;
+    check_expression(c, k->body, 0);
+    check_expression(c, k->row, 0);
+    bool has_vector = !k->vector || contains(k->free, k->nfree, k->vector) ||
+                      (k->kind == KERNEL_REDUCE && contains(k->over, k->nover, k->vector));
+    DLC_ASSERT(c->ctx, has_vector, k->span);
+    check_roles(c);
+    check_scatter(c);
+    check_stores(c);
+    note_stores(c, k);
+}
+
+static void check_scan(Check *c, const Kernel *scan) {
+    for (uint32_t i = 0; i < scan->nsteps; i++)
+        for (uint32_t s = 0; s < scan->steps[i]->nstores; s++)
+            map_set(c->ctx->arena, &c->scanned, scan->steps[i]->stores[s].tensor, (void *)scan);
+    for (uint32_t i = 0; i < scan->nsteps; i++) check_kernel(c, scan->steps[i]);
+    c->scanned = (Map){0};
+}
+
+static void check_buffers(Check *c) {
+    const Function *f = c->f;
+    for (uint32_t i = 0; i < f->buffers.len; i++) {
+        const Buffer *a = f->buffers.at[i];
+        DLC_ASSERT(c->ctx, a->offset % 64 == 0, a->tensor->span);
+        if (a->place != PLACE_ARENA) continue;
+        DLC_ASSERT(c->ctx, a->offset + a->bytes <= f->workspace_offset, a->tensor->span);
+        for (uint32_t k = 0; k < i; k++) {
+            const Buffer *b = f->buffers.at[k];
+            bool together = a->first <= b->last && b->first <= a->last;
+            if (b->place != PLACE_ARENA || !together) continue;
+            if (a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes)
+                DLC_BUG(c->ctx, a->tensor->span, "`%s` and `%s` lie in the same memory",
+                        a->tensor->name, b->tensor->name);
+        }
+    }
+}
+
+void plan_verify(Ctx *ctx, const Function *f) {
+    Check c = {.ctx = ctx, .f = f};
+    for (uint32_t i = 0; i < f->kernels.len; i++) {
+        if (f->kernels.at[i]->kind == KERNEL_SCAN)
+            check_scan(&c, f->kernels.at[i]);
+        else
+            check_kernel(&c, f->kernels.at[i]);
+    }
+    check_buffers(&c);
+    for (uint32_t i = 0; i < f->module->roots.len; i++) {
+        bool written = false;
+        for (uint32_t k = 0; k < f->buffers.len; k++) {
+            const Buffer *buffer = f->buffers.at[k];
+            written |= buffer->place == PLACE_RESULT && buffer->slot == i &&
+                       map_has(&c.written, buffer->tensor);
+        }
+        DLC_ASSERT(ctx, written, f->module->roots.at[i].tensor->span);
+    }
+}
