@@ -74,6 +74,11 @@ typedef struct DlrtArgument {
     bool boolean;
 } DlrtArgument;
 
+/* The readers of files: READER(name, "its named arguments", whether they name ports). */
+#define DLRT_READERS(READER)                                                                       \
+    READER(csv, "header separator", false)                                                         \
+    READER(idx, "", true)
+
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {
     bool is_split; /* `source`: the split applies; otherwise the whole is `part` */

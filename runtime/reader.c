@@ -11,10 +11,9 @@ typedef struct Reader {
     bool (*read)(Loader *loader, SourceRows *source);
 } Reader;
 
-static const Reader readers[] = {
-    {"csv", csv_read},
-    {"idx", idx_read},
-};
+#define READER(name, settings, names_ports) {#name, name##_read},
+static const Reader readers[] = {DLRT_READERS(READER)};
+#undef READER
 
 enum { READERS = sizeof readers / sizeof readers[0] };
 

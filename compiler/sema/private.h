@@ -331,4 +331,9 @@ void finish_metrics(Expander *x, Model *model);
 /* `sum[param w] …` */
 Value eval_over_params(const Place *p, const Tree *reduce);
 
+/* ---- data.c --------------------------------------------------------------------------------- */
+
+/* Every data and train block of the user's, also those that no command asks for. */
+void check_data(Ctx *ctx, Program *program);
+
 #endif
