@@ -11,7 +11,14 @@
  */
 #include "ir/passes.h"
 
-enum { MAX_VARIABLES = 24, MAX_ROWS = 320, MAX_SPLITS = 16, MAX_CASES = 200, MAX_NESTING = 100, MAX_FACTS = 2000 };
+enum {
+    MAX_VARIABLES = 24,
+    MAX_ROWS = 320,
+    MAX_SPLITS = 16,
+    MAX_CASES = 200,
+    MAX_NESTING = 100,
+    MAX_FACTS = 2000
+};
 
 /* Coefficients of the variables, then the constant. As a row: their sum is >= 0. */
 typedef struct Linear {

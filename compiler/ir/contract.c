@@ -1,8 +1,9 @@
 /* ir/contract.c: sums of products become contractions of two tensors.
  *
  * in:   equations in normal form
- * out:  a sum of a product whose factors each lack some of the indices (a matrix product, a convolution)
- * has factors that are reads, two of them: what else there is becomes an equation of its own
+ * out:  a sum of a product whose factors each lack some of the indices (a matrix product, a
+ * convolution) has factors that are reads, two of them: what else there is becomes an equation of
+ * its own
  *
  * sum[i] max(x[b, i], 0) * w[u, i] makes the rectified x once, instead of once for each u. Of three
  * or more factors, pairs are multiplied first in the order that needs the fewest multiplications.
@@ -140,7 +141,8 @@ static void move_out(Product *p) {
     p->nfactors = kept;
 }
 
-/* Each mask goes to the smallest factor that has all its indices; masks that none has are factors. */
+/* Each mask goes to the smallest factor that has all its indices; masks that none has are factors.
+ */
 static void place_masks(Product *p) {
     Ctx *ctx = p->ctx;
     const Expr *zero = ir_number(ctx, 0);
@@ -158,8 +160,7 @@ static void place_masks(Product *p) {
     }
     if (p->nmasks == 0 && p->outside->kind == EX_TRUTH) return;
     p->scale = ir_protect(ctx, p->scale);
-    for (uint32_t k = 0; k < p->nfactors; k++)
-        p->factors[k].e = ir_protect(ctx, p->factors[k].e);
+    for (uint32_t k = 0; k < p->nfactors; k++) p->factors[k].e = ir_protect(ctx, p->factors[k].e);
 }
 
 /* ---- the order of pairs ---- */
@@ -255,9 +256,9 @@ static const Expr *materialise_through(Product *p, const Factor *factor) {
         otherwise = ir_rewrite(ctx, factor->e, replace_alike, &t);
         if (otherwise->kind != EX_NUMBER) return NULL;
     }
-    Tensor *made = ir_tensor(ctx, p->m, TENSOR_LOCAL,
-                             sym_printf(ctx, "%s.factor", p->equation->result->name), source->rank,
-                             source->dims, 0, p->equation->span);
+    Tensor *made =
+        ir_tensor(ctx, p->m, TENSOR_LOCAL, sym_printf(ctx, "%s.factor", p->equation->result->name),
+                  source->rank, source->dims, 0, p->equation->span);
     ir_define(ctx, p->m, made, t.at, inside, p->equation->span);
     return ir_read(ctx, made, t.read->read.subs, otherwise);
 }
@@ -383,9 +384,8 @@ static void make_contraction(Ctx *ctx, Module *m, Equation *equation) {
         if (!multiply_pair(&p, a, b)) return;
     }
     Set bound = bound_of(&p, all_uses(p.factors, p.nfactors));
-    const Expr *product = p.nfactors == 2
-                              ? product_of(&p, &p.factors[0], &p.factors[1], bound)
-                              : p.factors[0].e;
+    const Expr *product =
+        p.nfactors == 2 ? product_of(&p, &p.factors[0], &p.factors[1], bound) : p.factors[0].e;
     if (product) finish(&p, product);
 }
 

@@ -4,9 +4,10 @@
  * out:  equations that are elementwise or one reduction; a reduction inside a body is now a tensor
  * `NAME.sum` over the indices that it uses, innermost first
  *
- * A reduction under a condition (`if c then sum[i] …`) is computed everywhere, so two things are kept:
- * reads that are inside only under the condition read 0 elsewhere, and a body with a derivative
- * that may be infinite keeps the condition as a mask, lest a zero adjoint times infinity make a NaN.
+ * A reduction under a condition (`if c then sum[i] …`) is computed everywhere, so two things are
+ * kept: reads that are inside only under the condition read 0 elsewhere, and a body with a
+ * derivative that may be infinite keeps the condition as a mask, lest a zero adjoint times infinity
+ * make a NaN.
  */
 #include "ir/passes.h"
 

@@ -1,5 +1,6 @@
 /* ir/look.c: questions about expressions, and rebuilding them. All are memoised over the shared
  * nodes. */
+#include "ir/passes.h"
 #include "ir/private.h"
 
 bool ir_is_number(const Expr *e, double value) {
@@ -14,35 +15,6 @@ bool ir_is_constant_int(const Expr *e, int64_t *value) {
 
 /* ---- visiting -------------------------------------------------------------------------------- */
 
-/* Calls with each direct child. */
-static void each_child(const Expr *e, void (*child)(void *data, const Expr *e), void *data) {
-    switch (e->kind) {
-    case EX_AFFINE:
-        for (uint32_t i = 0; i < e->affine.nterms; i++) child(data, e->affine.terms[i].atom);
-        return;
-    case EX_FLOORDIV:
-    case EX_MOD: child(data, e->div.num); return;
-    case EX_REAL: child(data, e->integer); return;
-    case EX_OP:
-        for (uint32_t i = 0; i < e->op.nargs; i++) child(data, e->op.args[i]);
-        return;
-    case EX_READ:
-        for (uint32_t d = 0; d < e->read.tensor->rank; d++) child(data, e->read.subs[d]);
-        if (e->read.otherwise) child(data, e->read.otherwise);
-        return;
-    case EX_REDUCE: child(data, e->reduce.body); return;
-    case EX_CONTRACT:
-        for (uint32_t i = 0; i < e->contract.nfactors; i++) child(data, e->contract.factors[i]);
-        return;
-    case EX_DRAW: child(data, e->draw.counter); return;
-    case EX_NUMBER:
-    case EX_TRUTH:
-    case EX_INDEX:
-    case EX_STEP:
-    case EX_BATCH: return;
-    }
-}
-
 typedef struct Visit {
     Arena *arena;
     Map seen;
@@ -54,7 +26,7 @@ static void visit_one(void *data, const Expr *e) {
     Visit *v = data;
     if (map_has(&v->seen, e)) return;
     map_set(v->arena, &v->seen, e, (void *)e);
-    each_child(e, visit_one, v);
+    ir_each_child(e, visit_one, v);
     v->visit(v->data, e);
 }
 
@@ -86,7 +58,7 @@ static void look_for(void *data, const Expr *e) {
     }
     if (u->seen[e->id % REMEMBERED] == e) return;
     u->seen[e->id % REMEMBERED] = e;
-    each_child(e, look_for, u);
+    ir_each_child(e, look_for, u);
 }
 
 static bool uses(const Expr *e, const Index *index, const Tensor *tensor) {

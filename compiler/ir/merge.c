@@ -4,8 +4,8 @@
  * out:  the same without equal equations, without tensors that only repeat elements of another
  * (`y[i, j] = x[j, i]`) and without constant ones; reads of them read the other or the number
  *
- * Tensors that the caller gets (roots, the loss, values of updates, gradients) keep their equations. When
- * such a one only repeats a local tensor, it takes over that tensor's equation.
+ * Tensors that the caller gets (roots, the loss, values of updates, gradients) keep their
+ * equations. When such a one only repeats a local tensor, it takes over that tensor's equation.
  */
 #include "ir/passes.h"
 
@@ -19,7 +19,8 @@ typedef struct Replacement {
     bool whole; /* all dimensions are used: what is outside stays outside */
 } Replacement;
 
-/* Results with the same dims and classes: equal ones have equal bodies over the canonical indices. */
+/* Results with the same dims and classes: equal ones have equal bodies over the canonical indices.
+ */
 typedef struct Shape {
     Index **free;
     Map equations; /* canonical body → Equation* */
@@ -50,7 +51,9 @@ static const Expr *replace_read(void *data, const Expr *e) {
                                  : ir_rewrite(ctx, e->read.subs[r->from[d]], replace_read, g);
     const Expr *otherwise = e->read.otherwise;
     if (otherwise) otherwise = ir_rewrite(ctx, otherwise, replace_read, g);
-    return ir_read(ctx, r->to, subs, otherwise);
+    const Expr *read = ir_read(ctx, r->to, subs, otherwise);
+    const Expr *further = replace_read(g, read); /* what it repeats may be replaced as well */
+    return further ? further : read;
 }
 
 typedef struct Look {
@@ -160,8 +163,7 @@ static const Expr *canonical_body(Merge *g, const Equation *equation, const Shap
     const Expr *e = equation->body;
     Map to = {0};
     for (uint32_t d = 0; d < equation->result->rank; d++)
-        map_set(ctx->arena, &to, equation->free[d],
-                (void *)ir_index_value(ctx, shape->free[d]));
+        map_set(ctx->arena, &to, equation->free[d], (void *)ir_index_value(ctx, shape->free[d]));
     if (!ir_is_reduction(e)) return ir_substitute(ctx, e, &to);
     bool reduce = e->kind == EX_REDUCE;
     uint32_t nover = reduce ? e->reduce.nover : e->contract.nover;

@@ -139,8 +139,7 @@ const Expr **ir_path_known(Ctx *ctx, const Path *path, uint32_t *count) {
     const Expr **known = ARENA_ARRAY(ctx->arena, const Expr *, depth(path) + 1);
     *count = 0;
     for (; path; path = path->up)
-        known[(*count)++] =
-            path->truth ? path->condition : ir_op1(ctx, OP_NOT, path->condition);
+        known[(*count)++] = path->truth ? path->condition : ir_op1(ctx, OP_NOT, path->condition);
     return known;
 }
 

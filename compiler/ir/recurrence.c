@@ -1,11 +1,11 @@
 /* ir/recurrence.c: the time of a cycle of equations.
  *
  * in:   equations that read each other in a cycle
- * out:  for each a dimension, and for all one direction, such that every read within the cycle is of
- * an earlier time, or of the same time of an equation that can stand before; or an error
+ * out:  for each a dimension, and for all one direction, such that every read within the cycle is
+ * of an earlier time, or of the same time of an equation that can stand before; or an error
  *
- * Candidates for the dimensions are narrowed until they agree: a read of F in E allows the pair (e, f) of
- * dimensions when F's subscript f is E's index e plus a constant of the right sign, or is
+ * Candidates for the dimensions are narrowed until they agree: a read of F in E allows the pair (e,
+ * f) of dimensions when F's subscript f is E's index e plus a constant of the right sign, or is
  * proved to be on the right side of it under the conditions at the read (a sum over j < t).
  */
 #include "ir/passes.h"
@@ -35,7 +35,6 @@ typedef struct Search {
     uint32_t *stuck_domains;
     int stuck_direction;
 } Search;
-
 
 static void collect_reads(Search *s, uint32_t from) {
     Ctx *ctx = s->ctx;
@@ -209,7 +208,8 @@ static uint32_t shortest_cycle(Ctx *ctx, const Graph *graph, uint32_t start, uin
             if (to == start) {
                 uint32_t length = 1;
                 for (uint32_t k = node; k != start; k = before[k] - 1) length++;
-                for (uint32_t k = node, at = length; at-- > 0; k = before[k] ? before[k] - 1 : start)
+                for (uint32_t k = node, at = length; at-- > 0;
+                     k = before[k] ? before[k] - 1 : start)
                     way[at] = k;
                 return length;
             }
