@@ -3,6 +3,7 @@
 #include "driver/driver.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,7 @@ static bool parse_seed(const char *text, uint64_t *out) {
 static bool parse_number(const char *text, double *out) {
     char *end;
     *out = strtod(text, &end);
-    return end != text && !*end && *out - *out == 0;
+    return end != text && !*end && isfinite(*out);
 }
 
 static bool parse_setting(const char *text, Options *options) {

@@ -72,7 +72,7 @@ void text_number(Text *text, double number) {
         return;
     }
     text_putn(text, digits, (size_t)(exponent - digits));
-    text_printf(text, "e%d", atoi(exponent + 1));
+    text_printf(text, "e%d", (int)strtol(exponent + 1, NULL, 10));
 }
 
 const char *text_string(const Text *text) {
