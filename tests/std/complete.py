@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Every definition of compiler/std is tested, and the compiler knows none of their names.
+
+usage: complete.py ROOT
+"""
+import pathlib
+import re
+import sys
+
+# Words of the language that the library also uses for a definition of another kind, and what the printer of equations
+# writes for a parameter that no text initialised.
+WORDS = {"uniform", "normal", "zeros"}
+
+
+def definitions(root):
+    for path in sorted(root.glob("compiler/std/*.dl")):
+        for kind, name in re.findall(r"^(fn|layer|metric|optimizer|init) (\w+)", path.read_text(), re.M):
+            yield path.name, kind, name
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    known = list(definitions(root))
+    derived = "".join(path.read_text() for path in sorted(root.glob("tests/std/*.dl")))
+    valued = (root / "tests/unit/library.c").read_text()
+    compiler = {path: re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for folder in ("compiler", "grammar", "runtime")
+                for path in sorted((root / folder).rglob("*")) if path.suffix in (".c", ".h", ".def", ".y", ".l")}
+    wrong = 0
+    for file, kind, name in known:
+        word = re.compile(rf"\b{name}\b")
+        if kind in ("fn", "layer") and not word.search(re.sub(r"#.*", "", derived)):
+            print(f"{file}: no model in tests/std checks the derivative of {kind} {name}")
+            wrong += 1
+        if name != "join" and not word.search(valued):
+            print(f"{file}: tests/unit/library.c does not check the values of {kind} {name}")
+            wrong += 1
+        for path, text in compiler.items():
+            if name not in WORDS and f'"{name}"' in text:
+                print(f"{path}: the compiler knows the name of {kind} {name}")
+                wrong += 1
+    print(f"{len(known)} definitions, {wrong} complaints")
+    return wrong != 0 or not known
+
+
+sys.exit(main())
