@@ -132,7 +132,7 @@ static Node *node_of_equation(Planner *p, const Equation *equation) {
     const Expr *body = equation->body;
     node->result = equation->result;
     node->at = arena_copy(p->ctx->arena, equation->free,
-                          (equation->result->rank + 1) * sizeof *equation->free);
+                          equation->result->rank * sizeof *equation->free);
     node->span = equation->span;
     node->scan = equation->scan;
     if (node->scan.group) node->time = node->at[node->scan.dim];

@@ -210,15 +210,25 @@ static Tensor *max_pool(Rig *r, const char *name, Tensor *x, int64_t size) {
     return rig_define(r, name, LIST(b, f, i, j), largest);
 }
 
-static Tensor *flatten(Rig *r, Tensor *x) {
+/* The last two dimensions as one, as the library does it. */
+static Tensor *join(Rig *r, Tensor *x) {
     Ctx *c = &r->ctx;
-    int64_t plane = x->dims[2] * x->dims[3];
-    Index *b = rig_index(r, "batch", EXTENT_BATCH), *i = rig_index(r, "i", x->dims[1] * plane);
-    const Expr *at = ir_index_value(c, i);
-    const Expr *subs[] = {ir_index_value(c, b), ir_floordiv(c, at, plane),
-                          ir_floordiv(c, ir_mod(c, at, plane), x->dims[3]),
-                          ir_mod(c, at, x->dims[3])};
-    return rig_define(r, "flat", LIST(b, i), ir_read(c, x, subs, NULL));
+    Index *free[4];
+    const Expr *subs[4];
+    uint32_t last = x->rank - 1;
+    for (uint32_t d = 0; d < last; d++) {
+        int64_t extent = x->dims[d] * (d + 1 == last ? x->dims[last] : 1);
+        free[d] = rig_index(r, d == 0 ? "batch" : "i", d == 0 ? EXTENT_BATCH : extent);
+        subs[d] = ir_index_value(c, free[d]);
+    }
+    subs[last] = ir_mod(c, subs[last - 1], x->dims[last]);
+    subs[last - 1] = ir_floordiv(c, subs[last - 1], x->dims[last]);
+    return rig_define(r, "flat", last, free, ir_read(c, x, subs, NULL));
+}
+
+static Tensor *flatten(Rig *r, Tensor *x) {
+    while (x->rank > 2) x = join(r, x);
+    return x;
 }
 
 static void convolutions(int64_t stride, int64_t pad, int64_t n, bool f64, bool pools) {
