@@ -10,6 +10,8 @@
  *     u = s*j + (q mod s), i = floor(q / s) - j with q = p_d - rest and a short new index j: every
  *     output reads only the terms that reach it (the phases of a strided convolution);
  *   - a single s*u is guarded by divisibility;
+ *   - floor(e / n) = p is e = n*p + r with a new unknown r in 0..n-1, and e mod n = p is e = n*q +
+ * p with a new unknown q: quotient and remainder of one e (a flattened tensor) then fix it;
  *   - what depends on data keeps its equation as a guard (plan makes a scatter of it).
  * Unknowns that no equation fixes are summed over.
  */
@@ -125,10 +127,45 @@ static int strided_partner(const Solver *s, const Expr *sub, uint32_t unit) {
     return best;
 }
 
+/* e holds an unknown with coefficient +1 or -1. */
+static bool has_unit(const Solver *s, const Expr *e) {
+    for (uint32_t t = 0; t < e->affine.nterms; t++) {
+        int64_t c = e->affine.terms[t].coefficient;
+        if ((c == 1 || c == -1) && solvable(s, e, t)) return true;
+    }
+    return false;
+}
+
+static void solve(Solver *s, const Expr *sub, const Expr *p);
+
+/* sub is a quotient or a remainder. */
+static bool solve_division(Solver *s, const Expr *sub, const Expr *p) {
+    Ctx *ctx = s->ctx;
+    if (sub->affine.nterms != 1 || sub->affine.terms[0].coefficient != 1) return false;
+    const Expr *atom = sub->affine.terms[0].atom;
+    bool is_quotient = atom->kind == EX_FLOORDIV;
+    if ((!is_quotient && atom->kind != EX_MOD) || !has_unit(s, atom->div.num)) return false;
+    int64_t n = atom->div.den, low, high;
+    ir_bounds(atom->div.num, &low, &high);
+    if (!is_quotient && (low < 0 || high == IR_UNBOUNDED)) return false;
+    p = ir_int_sub(ctx, p, ir_int(ctx, sub->affine.offset));
+    Index *fresh = ir_index(ctx, sym(ctx, is_quotient ? "r" : "q"), is_quotient ? n : high / n + 1);
+    const Expr *value = ir_index_value(ctx, fresh);
+    vec_push(ctx->arena, &s->unknowns, fresh);
+    if (is_quotient)
+        value = ir_int_add(ctx, ir_int_scale(ctx, p, n), value);
+    else
+        value = ir_int_add(ctx, ir_int_scale(ctx, value, n), p);
+    if (!is_quotient) require_range(s, p, n);
+    solve(s, atom->div.num, value);
+    return true;
+}
+
 /* sub = p for one dimension. */
 static void solve(Solver *s, const Expr *sub, const Expr *p) {
     Ctx *ctx = s->ctx;
     sub = apply(s, sub);
+    if (solve_division(s, sub, p)) return;
     int unit = -1, other = -1;
     for (uint32_t t = 0; t < sub->affine.nterms; t++) {
         Index *index = solvable(s, sub, t);

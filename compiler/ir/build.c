@@ -401,6 +401,13 @@ const Expr *ir_floordiv(Ctx *ctx, const Expr *a, int64_t n) {
         int64_t den = ir_saturating_mul(inner->div.den, n);
         if (den != INT64_MAX) return ir_int_add(ctx, whole, ir_floordiv(ctx, inner->div.num, den));
     }
+    /* floor((a mod n*k) / n) = floor(a / n) mod k */
+    const Expr *inner = rest->affine.nterms == 1 ? rest->affine.terms[0].atom : NULL;
+    if (inner && inner->kind == EX_MOD && rest->affine.offset == 0 &&
+        rest->affine.terms[0].coefficient == 1 && inner->div.den % n == 0) {
+        const Expr *quotient = ir_floordiv(ctx, inner->div.num, n);
+        return ir_int_add(ctx, whole, ir_mod(ctx, quotient, inner->div.den / n));
+    }
     return ir_int_add(ctx, whole, div_node(ctx, EX_FLOORDIV, rest, n));
 }
 

@@ -74,6 +74,34 @@ static void gradients(Rig *r) {
     for (uint32_t i = 0; i < n; i++) rig_root(r, map_get(&r->m->gradients, wanted[i]));
 }
 
+static double loss_at(Rig *r, IrValues *values) {
+    values->arrays = (Map){0};
+    for (uint32_t i = 0; i < r->nleaves; i++)
+        map_set(r->ctx.arena, &values->arrays, r->leaves[i].tensor, r->leaves[i].values);
+    ir_eval(&r->ctx, r->m, values);
+    return *(double *)map_get(&values->arrays, r->m->loss);
+}
+
+/* Some elements of each gradient against central differences of the interpreter's loss. */
+static void check_gradients(Rig *r) {
+    IrValues values = {.batch = r->n, .seed = 7, .step = 3};
+    for (uint32_t i = 0; i < r->nleaves; i++) {
+        const Tensor *t = r->leaves[i].tensor, *g = map_get(&r->m->gradients, t);
+        for (int trial = 0; g && trial < 3; trial++) {
+            uint32_t at = rig_random(r, (uint32_t)tensor_elements(t, r->n));
+            double *element = &r->leaves[i].values[at], before = *element, step = 1e-5;
+            *element = before + step;
+            double above = loss_at(r, &values);
+            *element = before - step;
+            double below = loss_at(r, &values);
+            *element = before;
+            loss_at(r, &values);
+            const double *gradient = map_get(&values.arrays, g);
+            EXPECT_NEAR(gradient[at], (above - below) / (2 * step), 1e-6);
+        }
+    }
+}
+
 static void adam_one(Rig *r, Tensor *w, Tensor *g) {
     Ctx *c = &r->ctx;
     const char *m_name = arena_printf(c->arena, "%s.m", w->name);
@@ -138,6 +166,7 @@ static void perceptrons(int64_t inputs, int64_t hidden, int64_t classes, int64_t
     perceptron(&r, inputs, hidden, classes);
     gradients(&r);
     rig_run(&r);
+    if (f64) check_gradients(&r);
     rig_close(&r);
     rig_open(&r, "a perceptron with adam", n, 40, f64);
     perceptron(&r, inputs, hidden, classes);
@@ -242,6 +271,7 @@ static void convolutions(int64_t stride, int64_t pad, int64_t n, bool f64, bool 
     cross_entropy(r, dense(r, "dense", flatten(r, h), 4), y);
     gradients(r);
     rig_run(r);
+    if (f64) check_gradients(r);
     rig_close(r);
 }
 
@@ -263,6 +293,7 @@ static void embeddings(int64_t words, int64_t n, bool f64) {
     cross_entropy(r, dense(r, "dense", mixed, 3), y);
     gradients(r);
     rig_run(r);
+    if (f64) check_gradients(r);
     rig_close(r);
 }
 
@@ -291,6 +322,7 @@ static void batch_norms(int64_t n, bool f64) {
     rig_root(r, y);
     gradients(r);
     rig_run(r);
+    if (f64) check_gradients(r);
     rig_close(r);
 }
 
@@ -324,6 +356,7 @@ static void recurrences(int64_t times, int64_t units, int64_t n, bool f64) {
     rig_root(r, cell);
     gradients(r);
     rig_run(r);
+    if (f64) check_gradients(r);
     rig_close(r);
 }
 
@@ -394,6 +427,7 @@ static void draws(int64_t n, bool f64) {
     mean_square(r, dense(r, "dense", dropped, 4));
     gradients(r);
     rig_run(r);
+    if (f64) check_gradients(r);
     rig_close(r);
 }
 
