@@ -87,7 +87,6 @@ typedef struct Value {
 typedef enum CallableKind {
     CALL_DEFINITION, /* a fn or a layer */
     CALL_OPERATION,  /* exp, max, … */
-    CALL_DRAW,       /* uniform(), normal() */
     CALL_WITH,       /* a layer with its other arguments given: dense(4) */
     CALL_COMPOSE     /* first, then second */
 } CallableKind;
@@ -104,7 +103,6 @@ struct Callable {
     CallableKind kind;
     const Definition *definition;
     Op op;
-    DrawKind draw;
     Arguments given; /* CALL_WITH */
     Sym path;        /* CALL_WITH: the name of the instance that all calls share */
     Span span;
@@ -115,18 +113,23 @@ struct Callable {
 
 typedef struct Scope Scope;
 
-typedef enum BindingState { BINDING_WAITS, BINDING_SHAPES, BINDING_RUNS, BINDING_DONE } BindingState;
+typedef enum BindingState {
+    BINDING_WAITS,
+    BINDING_SHAPES,
+    BINDING_RUNS,
+    BINDING_DONE
+} BindingState;
 
 /* What a name stands for. Names assigned again inside a `repeat` have several, in order. */
 typedef struct Binding {
     Sym name;
     Span span;
-    Scope *scope;        /* in which it is evaluated */
-    uint32_t position;   /* statements are counted through the whole body, unrolled */
-    const Tree *tree;    /* T_EQUATION or T_SIZE; NULL for what has a value from the start */
+    Scope *scope;      /* in which it is evaluated */
+    uint32_t position; /* statements are counted through the whole body, unrolled */
+    const Tree *tree;  /* T_EQUATION or T_SIZE; NULL for what has a value from the start */
     BindingState state;
-    Value value;         /* when DONE */
-    Tensor *updates;     /* an equation for a state: its new value */
+    Value value;     /* when DONE */
+    Tensor *updates; /* an equation for a state: its new value */
     bool is_used, is_output;
     /* an equation with indices, once its shape is known */
     bool has_shape;
@@ -145,22 +148,22 @@ typedef struct Versions {
 
 struct Scope {
     struct Expander *x;
-    Scope *up;            /* the scope around a turn of a repeat; NULL for a body */
-    const char *path;     /* prefix of names: "" or "dense1." */
-    const char *owner;    /* in words: "model `m`", "layer `dense`" */
+    Scope *up;         /* the scope around a turn of a repeat; NULL for a body */
+    const char *path;  /* prefix of names: "" or "dense1." */
+    const char *owner; /* in words: "model `m`", "layer `dense`" */
     bool is_library;
-    Map names;            /* Sym → Versions* */
+    Map names;               /* Sym → Versions* */
     Vec(Binding *) bindings; /* equations and sizes, in order */
-    Map *counters;        /* Sym (layer) → how many instances; of the body */
-    uint32_t *turns;      /* of the body */
-    uint32_t *position;   /* of the body */
-    Binding *last;        /* the last equation so far: a layer's value */
-    Vec(Index *) around;  /* indices, but for the batch's, that arguments depend on */
-    Index *batch;         /* that arguments depend on, or NULL */
-    bool has_rest;        /* `..` stands for these dimensions */
+    Map *counters;           /* Sym (layer) → how many instances; of the body */
+    uint32_t *turns;         /* of the body */
+    uint32_t *position;      /* of the body */
+    Binding *last;           /* the last equation so far: a layer's value */
+    Vec(Index *) around;     /* indices, but for the batch's, that arguments depend on */
+    Index *batch;            /* that arguments depend on, or NULL */
+    bool has_rest;           /* `..` stands for these dimensions */
     uint32_t nrest;
     int64_t *rest;
-    bool is_silent;       /* the dead side of `if train`: nothing is recorded */
+    bool is_silent; /* the dead side of `if train`: nothing is recorded */
 };
 
 /* How a parameter or state starts: what is written behind `~` or `=`. */
@@ -181,7 +184,9 @@ typedef struct Expander {
     const SemaOptions *options;
     Scope *root;
     Vec(const Definition *) calls; /* being expanded, outermost first */
-    uint32_t depth;                /* of bindings that wait for others */
+    Vec(Binding *) running;        /* bindings that wait for others, outermost first */
+    Span call_span;                /* of the innermost call that the user wrote */
+    Map paths;                     /* Sym: instances of layer values that have a name */
     int64_t fuel;                  /* expressions that may still be evaluated */
     uint32_t next_site;
     Map pending; /* EX_DRAW → int64_t*: draws whose counter still lacks the position of its
@@ -191,6 +196,9 @@ typedef struct Expander {
     bool in_metric;
     Vec(Tensor *) stats;
 } Expander;
+
+/* More expressions than any model that a machine could hold. */
+#define EXPANSION_FUEL ((int64_t)20000000)
 
 /* Index names bound around an expression, innermost first. */
 typedef struct IndexEnv {
@@ -272,11 +280,13 @@ Ranges *infer_ranges(const Place *p, const Tree *expression, const TreeList *lef
                      const Tensor *like, Index ***at, uint32_t *rank);
 /* The extent of an index bound by a reduction; false when it was not found (reported). */
 bool range_of(const Ranges *ranges, const Tree *binder, int64_t *extent);
+/* The value of what elements are taken of, where finding the ranges needed it already. */
+bool range_value(const Ranges *ranges, const Tree *base, Value *value);
 
 /* ---- define.c ------------------------------------------------------------------------------- */
 
-/* A local tensor whose element at `at` is `expr`; more dimensions come in front for the batch and other
- * indices that the expression depends on. `early`: the tensor made before, or NULL. */
+/* A local tensor whose element at `at` is `expr`; more dimensions come in front for the batch and
+ * other indices that the expression depends on. `early`: the tensor made before, or NULL. */
 Value define_tensor(const Place *p, const char *name, Index *const *at, uint32_t rank,
                     const Expr *expr, Span span, Binding *early);
 /* Makes a tensor of a value that is an expression. */
@@ -324,10 +334,14 @@ void leave_call(Expander *x);
 
 /* ---- optimizer.c, initial.c, metric.c -------------------------------------------------------- */
 
-void expand_optimizer(const Place *p, const Tree *use);
-void expand_initial(Expander *init, const Model *model, const Module *uses);
-void expand_metrics(const Place *p, const TreeList *uses);
-void finish_metrics(Expander *x, Model *model);
+/* The updates of all parameters by the optimizer that is called. */
+void expand_optimizer(Expander *x, const Tree *use);
+/* `init`: an expansion whose module gets the initial values of what `x` declared. */
+void expand_initials(Expander *init, const Expander *x);
+/* All metrics that are used; fills model->metrics, nstats, finish. */
+void expand_metrics(Expander *x, const TreeList *uses);
+/* A mean over the batch inside a metric, as a statistic. */
+Value metric_statistic(const Place *p, const Tree *reduce, const Expr *mean);
 /* `sum[param w] …` */
 Value eval_over_params(const Place *p, const Tree *reduce);
 

@@ -78,13 +78,6 @@ Tree *tree_else(Parser *p, Span span, Tree *read, Tree *otherwise);
 Tree *tree_reduce(Parser *p, Span span, Span word, TreeList binders, Tree *body);
 Tree *tree_binder(Parser *p, Span span, Span name, Tree *bound, bool over_params);
 
-/* children.c: calls `visit` for every part of a node, with its role ("" where the kind says it). */
-typedef struct Visitor {
-    void (*visit)(void *data, const char *role, Tree *part);
-    void *data;
-} Visitor;
-void tree_children(const Tree *tree, const Visitor *visitor);
-
 /* flat.c: a statement as one line of text, with the places where it may be broken. */
 typedef struct Break {
     size_t at;          /* the space that becomes a newline */

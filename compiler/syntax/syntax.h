@@ -34,6 +34,12 @@ const char *syntax_print(Ctx *ctx, const SyntaxFile *file);
 void syntax_print_tree(Text *out, const Tree *tree);
 /* The tree itself, one node a line, indented: --emit=syntax. */
 void syntax_dump(Text *out, const Tree *tree);
+/* Calls `visit` for every part of a node, with its role ("" where the kind says it). */
+typedef struct Visitor {
+    void (*visit)(void *data, const char *role, Tree *part);
+    void *data;
+} Visitor;
+void tree_children(const Tree *tree, const Visitor *visitor);
 /* Asserts that the tree has the shape that tree.h documents. */
 void syntax_verify(Ctx *ctx, const Tree *tree);
 

@@ -1,0 +1,513 @@
+/* sema/scope.c: the statements of a body: names and what they stand for.
+ *
+ * The equations of a body are a set: a name may be used above the line that defines it, so each is
+ * evaluated when it is first needed. A name that a `repeat` assigns again has several versions;
+ * which one is meant depends on where it is used.
+ */
+#include "sema/private.h"
+
+enum { MAX_TURNS = 10000, MAX_WAITING = 400 };
+
+static Scope *body_of(const Scope *scope) {
+    while (scope->up) scope = scope->up;
+    return (Scope *)scope;
+}
+
+Scope *scope_new(Expander *x, Scope *up, const char *path, const char *owner, bool is_library) {
+    Arena *a = x->ctx->arena;
+    Scope *s = ARENA_NEW(a, Scope);
+    if (up) {
+        *s = *up;
+        s->names = (Map){0};
+        s->up = up;
+    } else {
+        s->x = x;
+        s->owner = owner;
+        s->is_library = is_library;
+        s->counters = ARENA_NEW(a, Map);
+        s->turns = ARENA_NEW(a, uint32_t);
+        s->position = ARENA_NEW(a, uint32_t);
+    }
+    s->path = path;
+    return s;
+}
+
+Place place_in(Scope *scope, uint32_t position) {
+    return (Place){.x = scope->x, .scope = scope, .position = position, .batch = scope->batch};
+}
+
+/* ---- binding
+ * ------------------------------------------------------------------------------------- */
+
+static Versions *versions_of(Scope *scope, Sym name) {
+    Arena *a = scope->x->ctx->arena;
+    Versions *v = map_get(&scope->names, name);
+    if (v) return v;
+    v = ARENA_NEW(a, Versions);
+    map_set(a, &scope->names, name, v);
+    return v;
+}
+
+static Versions *known_versions(const Scope *scope, Sym name) {
+    for (; scope; scope = scope->up) {
+        Versions *v = map_get(&scope->names, name);
+        if (v) return v;
+    }
+    return NULL;
+}
+
+static Binding *new_binding(Scope *scope, Sym name, Span span) {
+    Binding *b = ARENA_NEW(scope->x->ctx->arena, Binding);
+    *b = (Binding){.name = name, .span = span, .scope = scope, .position = ++*scope->position};
+    return b;
+}
+
+Binding *scope_bind(Scope *scope, Sym name, Span span, Value value) {
+    Binding *b = new_binding(scope, name, span);
+    b->state = BINDING_DONE;
+    b->value = value;
+    vec_push(scope->x->ctx->arena, &versions_of(scope, name)->all, b);
+    return b;
+}
+
+/* A name may be bound once in a body, but for what a `repeat` carries on. */
+static bool is_free(Scope *scope, Sym name, Span span) {
+    Ctx *ctx = scope->x->ctx;
+    Versions *v = map_get(&scope->names, name);
+    if (!v) return true;
+    Diag *d = diag_error(ctx, span, "`%s` is defined twice", name);
+    diag_note(ctx, d, v->all.at[0]->span, "first defined here");
+    return false;
+}
+
+Binding *scope_find(const Scope *scope, Sym name, uint32_t position) {
+    Versions *v = known_versions(scope, name);
+    if (!v) return NULL;
+    if (!v->is_carried) return v->all.at[0];
+    Binding *found = v->all.at[0];
+    for (uint32_t i = 1; i < v->all.len; i++)
+        if (v->all.at[i]->position < position) found = v->all.at[i];
+    return found;
+}
+
+void scope_names(const Scope *scope, Ctx *ctx, Names *names) {
+    for (; scope; scope = scope->up)
+        for (uint32_t i = 0; i < scope->names.len; i++)
+            vec_push(ctx->arena, names, (const char *)scope->names.entries[i].key);
+}
+
+/* ---- parameters and states
+ * ------------------------------------------------------------------------- */
+
+static Tensor *from_model(const Expander *x, TensorKind kind, Sym name) {
+    if (!x->model) return NULL;
+    uint32_t n = kind == TENSOR_PARAM ? x->model->params.len : x->model->states.len;
+    Tensor **all = kind == TENSOR_PARAM ? x->model->params.at : x->model->states.at;
+    for (uint32_t i = 0; i < n; i++)
+        if (all[i]->name == name) return all[i];
+    return NULL;
+}
+
+static void add_to_model(Expander *x, Tensor *tensor) {
+    Arena *a = x->ctx->arena;
+    if (!x->model) return;
+    if (tensor->kind == TENSOR_PARAM)
+        vec_push(a, &x->model->params, tensor);
+    else
+        vec_push(a, &x->model->states, tensor);
+}
+
+static const char *dims_text(Ctx *ctx, const int64_t *dims, uint32_t rank) {
+    Text text = text_new(ctx->arena);
+    text_put(&text, "[");
+    for (uint32_t d = 0; d < rank; d++)
+        text_printf(&text, d ? ", %lld" : "%lld", (long long)dims[d]);
+    text_put(&text, "]");
+    return text_string(&text);
+}
+
+/* The layer is shared and was expanded before: the sizes must be the same. */
+static Tensor *shared_leaf(const Place *p, Tensor *first, const int64_t *dims, uint32_t rank,
+                           Span span) {
+    Ctx *ctx = p->x->ctx;
+    if (first->rank == rank && (rank == 0 || memcmp(first->dims, dims, rank * sizeof *dims) == 0))
+        return first;
+    const char *dot = strrchr(first->name, '.'), *name = dot ? dot + 1 : first->name;
+    Diag *d = diag_error(ctx, p->x->call_span,
+                         "%s expects %s%s, but `%s` is shared with a call that gave it %s",
+                         p->scope->owner, name, dims_text(ctx, dims, rank), name,
+                         dims_text(ctx, first->dims, first->rank));
+    diag_note(ctx, d, first->span, "`%s` is declared here", name);
+    return NULL;
+}
+
+Tensor *declare_leaf(const Place *p, TensorKind kind, Sym name, const int64_t *dims, uint32_t rank,
+                     Span span) {
+    Expander *x = p->x;
+    Ctx *ctx = x->ctx;
+    if (!check_dims(ctx, span, name, dims, rank)) return NULL;
+    Sym full = sym_printf(ctx, "%s%s", p->scope->path, name);
+    Tensor *tensor = map_get(&x->leaves, full);
+    if (tensor) return shared_leaf(p, tensor, dims, rank, span);
+    tensor = from_model(x, kind, full);
+    if (tensor)
+        ir_use_tensor(ctx, x->m, tensor);
+    else {
+        tensor = ir_tensor(ctx, x->m, kind, full, rank, dims, 0, span);
+        add_to_model(x, tensor);
+    }
+    map_set(ctx->arena, &x->leaves, full, tensor);
+    return tensor;
+}
+
+static bool eval_dims(const Place *p, const TreeList *list, Sym name, int64_t **dims) {
+    Ctx *ctx = p->x->ctx;
+    *dims = ARENA_ARRAY(ctx->arena, int64_t, list->len + p->scope->nrest + 1);
+    for (uint32_t d = 0; d < list->len; d++) {
+        if (list->at[d]->kind == T_REST) {
+            diag_error(ctx, list->at[d]->span, "the dimensions of `%s` are sizes; `..` is none",
+                       name);
+            return false;
+        }
+        if (!eval_size(p, list->at[d], arena_printf(ctx->arena, "a dimension of `%s`", name),
+                       &(*dims)[d]))
+            return false;
+    }
+    return true;
+}
+
+static void keep_initial(const Place *p, Tensor *tensor, const Tree *tree) {
+    Initial initial = {tensor, tree, p->scope};
+    for (uint32_t i = 0; i < p->x->initials.len; i++)
+        if (p->x->initials.at[i].tensor == tensor) return;
+    vec_push(p->x->ctx->arena, &p->x->initials, initial);
+}
+
+static bool attribute_of(const Place *p, const TreeList *attributes, bool *decays) {
+    Ctx *ctx = p->x->ctx;
+    *decays = true;
+    for (uint32_t i = 0; i < attributes->len; i++) {
+        const Tree *arg = attributes->at[i];
+        if (arg->kind != T_ARG) return false;
+        if (!arg->named.name || strcmp(arg->named.name, "decay") != 0) {
+            Diag *d = diag_error(ctx, arg->span, "a parameter has no attribute `%s`",
+                                 arg->named.name ? arg->named.name : "");
+            diag_help(ctx, d, "there is one: `decay: false`");
+            return false;
+        }
+        Value v = eval(p, arg->named.value);
+        if (v.kind == VALUE_ERROR) return false;
+        if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
+            diag_error(ctx, arg->span, "`decay` is `true` or `false`");
+            return false;
+        }
+        *decays = v.expr->truth;
+    }
+    return true;
+}
+
+static const char *init_text(Ctx *ctx, const Tree *init) {
+    Text text = text_new(ctx->arena);
+    syntax_print_tree(&text, init);
+    return text_string(&text);
+}
+
+static void enter_leaf(const Place *p, TensorKind kind, const Tree *decl, const Tree *init,
+                       bool decays) {
+    Ctx *ctx = p->x->ctx;
+    if (decl->kind != T_DECL || !is_free(p->scope, decl->decl.name, decl->span)) return;
+    int64_t *dims;
+    Value value = value_error();
+    Tensor *tensor = NULL;
+    if (eval_dims(p, &decl->decl.dims, decl->decl.name, &dims))
+        tensor = declare_leaf(p, kind, decl->decl.name, dims, decl->decl.dims.len, decl->span);
+    if (tensor) {
+        tensor->decays = decays;
+        tensor->init = init_text(ctx, init);
+        keep_initial(p, tensor, init);
+        value = value_tensor(ctx, tensor, 0, NULL);
+    }
+    Binding *b = scope_bind(p->scope, decl->decl.name, decl->span, value);
+    if (kind == TENSOR_STATE) b->updates = tensor;
+}
+
+/* ---- statements
+ * --------------------------------------------------------------------------------------- */
+
+static void enter_equation(const Place *p, const Tree *tree) {
+    Scope *scope = p->scope;
+    Ctx *ctx = scope->x->ctx;
+    Sym name = tree->equation.name;
+    Versions *here = map_get(&scope->names, name),
+             *outside = scope->up ? known_versions(scope->up, name) : NULL;
+    Versions *around = here && here->is_carried ? here : outside;
+    Binding *state = here ? here->all.at[0] : NULL;
+    bool updates = state && state->updates && !state->tree;
+    if (!updates && !(around && !here) && !is_free(scope, name, tree->equation.name_span)) return;
+    Binding *b = new_binding(scope, name, tree->equation.name_span);
+    b->tree = tree;
+    b->is_output = tree->equation.is_output;
+    if (updates) {
+        b->updates = state->updates;
+    } else {
+        Versions *v = around && !here ? around : versions_of(scope, name);
+        if (v == around) v->is_carried = true;
+        vec_push(ctx->arena, &v->all, b);
+    }
+    vec_push(ctx->arena, &body_of(scope)->bindings, b);
+    body_of(scope)->last = b;
+}
+
+static void enter_size(const Place *p, const Tree *tree) {
+    Scope *scope = p->scope;
+    if (!is_free(scope, tree->named.name, tree->named.name_span)) return;
+    Binding *b = new_binding(scope, tree->named.name, tree->named.name_span);
+    b->tree = tree;
+    vec_push(scope->x->ctx->arena, &versions_of(scope, b->name)->all, b);
+    vec_push(scope->x->ctx->arena, &body_of(scope)->bindings, b);
+}
+
+static void enter_repeat(const Place *p, const Tree *tree) {
+    Ctx *ctx = p->x->ctx;
+    int64_t turns;
+    if (!eval_size(p, tree->repeat.count, "the count of a `repeat`", &turns)) return;
+    if (turns < 0 || turns > MAX_TURNS) {
+        diag_error(ctx, tree->repeat.count->span, "a `repeat` has 0 to %d turns, not %lld",
+                   MAX_TURNS, (long long)turns);
+        return;
+    }
+    for (int64_t turn = 0; turn < turns; turn++) {
+        const char *path =
+            arena_printf(ctx->arena, "%sturn%u.", p->scope->path, ++*p->scope->turns);
+        Scope *scope = scope_new(p->x, p->scope, path, NULL, false);
+        Place place = place_in(scope, *scope->position);
+        scope_enter(&place, &tree->repeat.body);
+        if (p->x->fuel < 0 || ctx->diags.errors > DIAG_SHOWN) return;
+    }
+}
+
+static void misplaced(const Place *p, const Tree *tree) {
+    bool is_model = p->x->root == p->scope;
+    if (tree->kind == T_ERROR || is_model) return;
+    bool turn = p->scope->up && body_of(p->scope) == p->x->root;
+    diag_error(p->x->ctx, tree->span,
+               turn ? "`%s` does not stand inside a `repeat`" : "`%s` stands in models only",
+               tree_word(tree->kind));
+}
+
+static void enter_statement(const Place *p, const Tree *tree) {
+    bool decays;
+    p->x->fuel--;
+    switch ((int)tree->kind) {
+    case T_PARAM:
+        if (!attribute_of(p, &tree->param.attributes, &decays)) return;
+        for (uint32_t i = 0; i < tree->param.decls.len; i++)
+            enter_leaf(p, TENSOR_PARAM, tree->param.decls.at[i], tree->param.init, decays);
+        return;
+    case T_STATE:
+        for (uint32_t i = 0; i < tree->list.items.len; i++)
+            enter_leaf(p, TENSOR_STATE, tree->list.items.at[i], tree->list.items.at[i]->decl.value,
+                       false);
+        return;
+    case T_SIZE: enter_size(p, tree); return;
+    case T_EQUATION:
+        if (tree->equation.is_output && p->x->root != p->scope) misplaced(p, tree);
+        enter_equation(p, tree);
+        return;
+    case T_REPEAT: enter_repeat(p, tree); return;
+    default: misplaced(p, tree); return;
+    }
+}
+
+void scope_enter(const Place *p, const TreeList *statements) {
+    for (uint32_t i = 0; i < statements->len; i++) {
+        Place place = *p;
+        place.position = *p->scope->position;
+        enter_statement(&place, statements->at[i]);
+    }
+}
+
+void scope_run(Scope *scope) {
+    for (uint32_t i = 0; i < scope->bindings.len; i++) {
+        Binding *b = scope->bindings.at[i];
+        Place place = place_in(b->scope, b->position);
+        if (b->state == BINDING_WAITS) binding_value(&place, b, (Span){0, 0});
+        if (scope->x->fuel < 0) return;
+    }
+}
+
+/* ---- evaluation
+ * --------------------------------------------------------------------------------------------- */
+
+static Value failed(Binding *b) {
+    b->state = BINDING_DONE;
+    b->value = value_error();
+    return b->value;
+}
+
+static void report_cycle(Expander *x, Binding *b, Span from) {
+    Text path = text_new(x->ctx->arena);
+    uint32_t first = x->running.len;
+    while (first > 0 && x->running.at[first - 1] != b) first--;
+    for (uint32_t i = first ? first - 1 : 0; i < x->running.len; i++)
+        text_printf(&path, "`%s` needs ", x->running.at[i]->name);
+    text_printf(&path, "`%s`", b->name);
+    Diag *d = diag_error(x->ctx, b->span, "this definition is cyclic: %s", text_string(&path));
+    if (from.end) diag_note(x->ctx, d, from, "`%s` is used here", b->name);
+    diag_help(x->ctx, d,
+              "a recurrence reads itself at an earlier index: `h[t] = … (h[t - 1] else 0)`");
+}
+
+/* The shape of an equation with indices, without evaluating it. */
+static bool find_shape(Expander *x, Binding *b) {
+    if (b->has_shape) return true;
+    BindingState before = b->state;
+    b->state = BINDING_SHAPES;
+    vec_push(x->ctx->arena, &x->running, b);
+    Place place = place_in(b->scope, b->position);
+    b->ranges = infer_ranges(&place, b->tree->equation.value, &b->tree->equation.subs, b->updates,
+                             &b->at, &b->rank);
+    b->has_shape = b->ranges != NULL;
+    x->running.len--;
+    b->state = before;
+    if (!b->has_shape) failed(b);
+    return b->has_shape;
+}
+
+static Value eval_with_indices(Place *p, Binding *b) {
+    Ctx *ctx = p->x->ctx;
+    if (!find_shape(p->x, b)) return value_error();
+    const TreeList *left = &b->tree->equation.subs;
+    IndexEnv *envs = ARENA_ARRAY(ctx->arena, IndexEnv, left->len + 1);
+    uint32_t d = 0;
+    bool names_batch =
+        left->len && left->at[0]->kind == T_BINDER && left->at[0]->binder.name == sym(ctx, "batch");
+    if (names_batch && p->batch && !b->early) define_early(p, b);
+    for (uint32_t i = 0; i < left->len; i++) {
+        envs[i] = (IndexEnv){.up = p->indices};
+        if (left->at[i]->kind == T_REST) {
+            envs[i].rest = b->at + d;
+            envs[i].nrest = p->scope->nrest;
+            d += p->scope->nrest;
+        } else {
+            envs[i].name = left->at[i]->binder.name;
+            bool batch = i == 0 && envs[i].name == sym(ctx, "batch");
+            envs[i].index = batch ? p->batch : b->at[d++];
+            if (batch && !p->batch) {
+                diag_error(ctx, left->at[i]->span, "nothing here depends on the batch");
+                return value_error();
+            }
+        }
+        p->indices = &envs[i];
+    }
+    p->ranges = b->ranges;
+    const Expr *e = eval_scalar(p, b->tree->equation.value);
+    if (!e) return value_error();
+    const char *name = arena_printf(ctx->arena, "%s%s", p->scope->path, b->name);
+    return define_tensor(p, name, b->at, b->rank, e, b->tree->span, b->early ? b : NULL);
+}
+
+static Value eval_whole(Place *p, Binding *b) {
+    Ctx *ctx = p->x->ctx;
+    const char *name = arena_printf(ctx->arena, "%s%s", p->scope->path, b->name);
+    p->ranges = infer_ranges(p, b->tree->equation.value, NULL, NULL, NULL, NULL);
+    if (!p->ranges) return value_error();
+    p->instance = sym(ctx, name);
+    Value v = eval(p, b->tree->equation.value);
+    bool fresh = b->is_output || b->updates; /* these need a tensor of their own, constants too */
+    if (v.kind != VALUE_TENSOR || v.tensor || (value_is_constant(&v) && !fresh)) return v;
+    return define_tensor(p, name, v.at, v.rank, v.expr, b->tree->span, NULL);
+}
+
+static void update_state(const Place *p, Binding *b) {
+    Ctx *ctx = p->x->ctx;
+    const Value *v = &b->value;
+    if (v->kind != VALUE_TENSOR) return;
+    Tensor *value = v->tensor;
+    bool same = value && v->nhidden == 0 && v->rank == b->updates->rank;
+    for (uint32_t d = 0; same && d < v->rank; d++) same = v->at[d]->extent == b->updates->dims[d];
+    if (!same) {
+        Diag *d =
+            diag_error(ctx, b->span, "the new value of the state `%s` is %s%s, and the state is %s",
+                       b->name, v->nhidden ? "one for each example, " : "", value_shape(ctx, v),
+                       dims_text(ctx, b->updates->dims, b->updates->rank));
+        if (v->nhidden) diag_help(ctx, d, "reduce it over the batch: `mean[batch] …`");
+        return;
+    }
+    Update update = {b->updates, value};
+    if (p->x->train) vec_push(ctx->arena, &p->x->m->updates, update);
+}
+
+static Value evaluate(Expander *x, Binding *b) {
+    Place place = place_in(b->scope, b->position);
+    int64_t size;
+    place.binding = b;
+    if (b->tree->kind == T_SIZE) {
+        place.ranges = infer_ranges(&place, b->tree->named.value, NULL, NULL, NULL, NULL);
+        if (!place.ranges || !eval_size(&place, b->tree->named.value, "a `size`", &size))
+            return value_error();
+        return value_of(ir_int(x->ctx, size));
+    }
+    return b->tree->equation.has_subs ? eval_with_indices(&place, b) : eval_whole(&place, b);
+}
+
+/* Is it running, and can its tensor be made before its equation is known? */
+static Value running_value(const Place *p, Binding *b, Span from) {
+    if (b->state == BINDING_RUNS && b->has_shape && b->tree->equation.has_subs) {
+        if (!b->early) define_early(p, b);
+        if (!b->early) return failed(b);
+        const Expr **hidden = ARENA_ARRAY(p->x->ctx->arena, const Expr *, b->nhidden + 1);
+        for (uint32_t i = 0; i < b->nhidden; i++)
+            hidden[i] = ir_index_value(p->x->ctx, b->hidden[i]);
+        return value_tensor(p->x->ctx, b->early, b->nhidden, hidden);
+    }
+    report_cycle(p->x, b, from);
+    return failed(b);
+}
+
+Value binding_value(const Place *p, Binding *b, Span from) {
+    Expander *x = p->x;
+    if (from.end && p->binding != b) b->is_used = true;
+    if (b->state == BINDING_DONE) return b->value;
+    if (b->state != BINDING_WAITS) return running_value(p, b, from);
+    if (x->running.len > MAX_WAITING) {
+        diag_error(x->ctx, b->span,
+                   "too many definitions wait for later ones: write what is used above its use");
+        return failed(b);
+    }
+    if (b->tree->kind == T_EQUATION && b->tree->equation.has_subs && !find_shape(x, b))
+        return b->value;
+    b->state = BINDING_RUNS;
+    vec_push(x->ctx->arena, &x->running, b);
+    Value v = evaluate(x, b);
+    x->running.len--;
+    if (b->state == BINDING_DONE && b->value.kind == VALUE_ERROR)
+        return b->value; /* a cycle was found */
+    b->state = BINDING_DONE;
+    b->value = v;
+    Place place = place_in(b->scope, b->position);
+    if (b->updates) update_state(&place, b);
+    return v;
+}
+
+bool binding_shape(Expander *x, Binding *b, uint32_t *rank, const int64_t **dims) {
+    Index **at = NULL;
+    if (b->state == BINDING_WAITS && b->tree) {
+        if (b->tree->kind == T_EQUATION && b->tree->equation.has_subs) {
+            if (x->running.len > MAX_WAITING || !find_shape(x, b)) return false;
+        } else {
+            Place place = place_in(b->scope, b->position);
+            binding_value(&place, b, (Span){0, 0});
+        }
+    }
+    if (b->has_shape)
+        *rank = b->rank, at = b->at;
+    else if (b->state == BINDING_DONE && b->value.kind == VALUE_TENSOR)
+        *rank = b->value.rank, at = b->value.at;
+    else
+        return false;
+    int64_t *list = ARENA_ARRAY(x->ctx->arena, int64_t, *rank + 1);
+    for (uint32_t d = 0; d < *rank; d++) list[d] = at[d]->extent;
+    *dims = list;
+    return true;
+}
