@@ -140,7 +140,10 @@ const Expr *element_at(Ctx *ctx, const Value *v, const Expr *const *subs) {
 static Value base_of(const Place *p, const Tree *indexed) {
     Ctx *ctx = p->x->ctx;
     Value v;
-    if (!range_value(p->ranges, indexed->indexed.base, &v)) v = eval(p, indexed->indexed.base);
+    if (range_value(p->ranges, indexed->indexed.base, &v))
+        v = value_here(p, v);
+    else
+        v = eval(p, indexed->indexed.base);
     if (v.kind == VALUE_CALLABLE) {
         diag_error(ctx, indexed->span, "`%s` is called with ( ), it has no elements",
                    text_of(ctx, indexed->indexed.base));

@@ -22,6 +22,20 @@ Value value_callable(const Callable *callable) {
     return (Value){.kind = VALUE_CALLABLE, .callable = callable};
 }
 
+/* Under `mean[batch] …` what differs by example is read at the batch index that is bound there. */
+Value value_here(const Place *p, Value v) {
+    Ctx *ctx = p->x->ctx;
+    Index *outer = p->scope->batch;
+    if (v.kind != VALUE_TENSOR || !outer || p->batch == outer) return v;
+    Map map = {0};
+    map_set(ctx->arena, &map, outer, (void *)ir_index_value(ctx, p->batch));
+    v.expr = ir_substitute(ctx, v.expr, &map);
+    const Expr **hidden = ARENA_ARRAY(ctx->arena, const Expr *, v.nhidden + 1);
+    for (uint32_t i = 0; i < v.nhidden; i++) hidden[i] = ir_substitute(ctx, v.hidden[i], &map);
+    v.hidden = hidden;
+    return v;
+}
+
 bool value_is_constant(const Value *v) {
     int64_t whole;
     return v->kind == VALUE_TENSOR && v->rank == 0 &&
@@ -142,18 +156,22 @@ static Value special_name(const Place *p, const Tree *tree) {
     return value_error();
 }
 
-static Value unknown_name(const Place *p, const Tree *tree) {
+Value unknown_name(Ctx *ctx, const Program *program, const Tree *tree, Names names) {
+    for (int op = 0; op < OPS; op++) vec_push(ctx->arena, &names, op_text((Op)op));
+    Diag *d = diag_error(ctx, tree->span, "`%s` is not defined", tree->name);
+    const char *near =
+        program_nearest(ctx, program, SPACE_FUNCTION, tree->name, names.at, names.len);
+    if (near) diag_help(ctx, d, "did you mean `%s`?", near);
+    return value_error();
+}
+
+static Names visible_names(const Place *p) {
     Ctx *ctx = p->x->ctx;
     Names names = {0};
     scope_names(p->scope, ctx, &names);
     for (const IndexEnv *env = p->indices; env; env = env->up)
         if (env->name) vec_push(ctx->arena, &names, env->name);
-    for (int op = 0; op < OPS; op++) vec_push(ctx->arena, &names, op_text((Op)op));
-    Diag *d = diag_error(ctx, tree->span, "`%s` is not defined", tree->name);
-    const char *near =
-        program_nearest(ctx, p->x->program, SPACE_FUNCTION, tree->name, names.at, names.len);
-    if (near) diag_help(ctx, d, "did you mean `%s`?", near);
-    return value_error();
+    return names;
 }
 
 static Value callable_name(const Place *p, const Tree *tree) {
@@ -162,7 +180,8 @@ static Value callable_name(const Place *p, const Tree *tree) {
         program_find(ctx, p->x->program, SPACE_FUNCTION, tree->name, tree->span);
     Op op;
     if (definition) return value_callable(callable_definition(ctx, definition));
-    if (!find_operation(tree->name, &op)) return unknown_name(p, tree);
+    if (!find_operation(tree->name, &op))
+        return unknown_name(ctx, p->x->program, tree, visible_names(p));
     Callable *callable = ARENA_NEW(ctx->arena, Callable);
     *callable = (Callable){.kind = CALL_OPERATION, .op = op, .span = tree->span};
     return value_callable(callable);
@@ -175,7 +194,7 @@ static Value eval_name(const Place *p, const Tree *tree) {
         return env->value ? *env->value : value_of(ir_index_value(ctx, env->index));
     }
     Binding *b = scope_find(p->scope, tree->name, p->position);
-    if (b) return binding_value(p, b, tree->span);
+    if (b) return value_here(p, binding_value(p, b, tree->span));
     Value v = special_name(p, tree);
     return v.kind == VALUE_ERROR ? callable_name(p, tree) : v;
 }
@@ -417,6 +436,38 @@ static const Expr *mean_of(Ctx *ctx, const Expr *sum, const Binders *binders) {
     const Expr *count = ir_number(ctx, points);
     if (binders->has_batch) count = ir_mul(ctx, count, ir_batch(ctx));
     return ir_div(ctx, sum, count);
+}
+
+/* `sum[param w] …`: over every element of the parameters that decay. */
+static Value eval_over_params(const Place *p, const Tree *tree) {
+    Expander *x = p->x;
+    Ctx *ctx = x->ctx;
+    const TreeList *binders = &tree->reduce.binders;
+    if (tree->reduce.word != RED_SUM || binders->len != 1) {
+        diag_error(ctx, tree->span, "over parameters there is one reduction: `sum[param w] …`");
+        return value_error();
+    }
+    const Expr *sum = ir_number(ctx, 0);
+    for (uint32_t i = 0; x->model && i < x->model->params.len; i++) {
+        Tensor *param = x->model->params.at[i];
+        if (!param->decays) continue;
+        ir_use_tensor(ctx, x->m, param);
+        Index **at = ir_free_indices(ctx, param, NULL);
+        Value element = value_of(ir_read_at(ctx, param, at));
+        IndexEnv env = {.up = p->indices, .name = binders->at[0]->binder.name, .value = &element};
+        Place place = *p;
+        place.indices = &env;
+        place.instance = NULL;
+        const Expr *body = eval_scalar(&place, tree->reduce.body);
+        if (!body) return value_error();
+        if (body->type == TY_BOOL) {
+            diag_error(ctx, tree->reduce.body->span,
+                       "`sum` takes numbers, and this is a truth value");
+            return value_error();
+        }
+        sum = ir_add(ctx, sum, ir_reduce(ctx, REDUCE_SUM, at, param->rank, body));
+    }
+    return value_of(sum);
 }
 
 static Value eval_reduction(const Place *p, const Tree *tree) {

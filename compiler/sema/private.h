@@ -63,6 +63,7 @@ Definition *program_model(Ctx *ctx, const Program *program, const char *name);
 /* ---- values -------------------------------------------------------------------------------- */
 
 typedef struct Callable Callable;
+typedef Vec(const char *) Names; /* for "did you mean" */
 
 typedef enum ValueKind {
     VALUE_ERROR, /* reported already: whoever meets one says nothing */
@@ -244,10 +245,13 @@ Value value_error(void);
 Value value_of(const Expr *scalar);
 Value value_tensor(Ctx *ctx, Tensor *tensor, uint32_t nhidden, const Expr *const *hidden);
 Value value_callable(const Callable *callable);
-bool value_is_constant(const Value *v); /* a number or truth value known at compile time */
+bool value_is_constant(const Value *v);    /* a number or truth value known at compile time */
+Value value_here(const Place *p, Value v); /* as it is read where a batch index is bound */
 const char *value_shape(Ctx *ctx, const Value *v); /* "[3, 4]"; "a number"; "a layer" */
 
 Value eval(const Place *p, const Tree *tree);
+/* Reports a name that is none of `names` and no function. */
+Value unknown_name(Ctx *ctx, const Program *program, const Tree *tree, Names names);
 /* One number or truth value for the indices bound here; NULL after a message. */
 const Expr *eval_scalar(const Place *p, const Tree *tree);
 /* A whole number known at compile time, `what` names it in messages. False after a message. */
@@ -310,7 +314,6 @@ Value binding_value(const Place *p, Binding *b, Span from);
 bool binding_shape(Expander *x, Binding *b, uint32_t *rank, const int64_t **dims);
 Place place_in(Scope *scope, uint32_t position);
 /* Names of a scope for "did you mean". */
-typedef Vec(const char *) Names;
 void scope_names(const Scope *scope, Ctx *ctx, Names *names);
 /* Declares a parameter or state of the model, or finds it where its layer is shared. */
 Tensor *declare_leaf(const Place *p, TensorKind kind, Sym name, const int64_t *dims, uint32_t rank,
@@ -342,12 +345,9 @@ void expand_initials(Expander *init, const Expander *x);
 void expand_metrics(Expander *x, const TreeList *uses);
 /* A mean over the batch inside a metric, as a statistic. */
 Value metric_statistic(const Place *p, const Tree *reduce, const Expr *mean);
-/* `sum[param w] …` */
-Value eval_over_params(const Place *p, const Tree *reduce);
+/* ---- data.c ---------------------------------------------------------------------------------- */
 
-/* ---- data.c --------------------------------------------------------------------------------- */
-
-/* Every data and train block of the user's, also those that no command asks for. */
+/* Every data and train block, as far as can be said without opening a file. */
 void check_data(Ctx *ctx, Program *program);
 
 #endif
