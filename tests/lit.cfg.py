@@ -6,7 +6,7 @@ import lit.formats
 config.name = "dlc"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".dl", ".test"]
-config.excludes = ["Inputs"]
+config.excludes = ["Inputs", "corpus"]
 config.test_source_root = os.path.dirname(__file__)
 
 root = os.path.dirname(config.test_source_root)
@@ -23,6 +23,7 @@ config.environment["HOME"] = config.test_exec_root
 
 config.substitutions.append(("%dlc", os.path.join(build, "dlc")))
 config.substitutions.append(("%unit", os.path.join(build, "tests", "unit_")))
+config.substitutions.append(("%fuzz", os.path.join(build, "tests", "fuzz_")))
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
 config.substitutions.append(("%python", "python3"))

@@ -1,12 +1,5 @@
 /* tests/fuzz/fuzz_syntax.c: libFuzzer entry: whatever the bytes, parsing ends, and what parses is
- * printed, parsed and printed again without a change.
- *
- * After a build (its grammar/ holds the generated parser):
- *
- *     clang -g -fsanitize=fuzzer,address,undefined -Icompiler -I. -IBUILD/grammar \
- *         tests/fuzz/fuzz_syntax.c compiler/support/?*.c compiler/syntax/?*.c BUILD/grammar/?*.c
- * -lm
- */
+ * printed, parsed and printed again without a change. */
 #include "syntax/syntax.h"
 
 #include <stdlib.h>
