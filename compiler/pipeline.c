@@ -82,7 +82,8 @@ Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
                                   model->states.len, options->f64 ? 8 : 4);
     uint32_t nports;
     Tensor **ports = pipeline_ports(ctx, model, &nports);
-    bool trains = model->train && model->train->loss && !options->inference;
+    bool trains =
+        model->train && model->train->loss && model->train->updates.len > 0 && !options->inference;
 
     if (!pipeline_normalize(ctx, model->init)) return NULL;
     if (!plan_one(ctx, planned, &planned->init, model->init, "init", NULL, 0, &plan)) return NULL;

@@ -265,6 +265,18 @@ static bool reads_both_ways(Search *s) {
     return false;
 }
 
+/* Turns the cycle so that it begins where the text does. */
+static void begin_first(Equation *const *members, uint32_t *way, uint32_t length) {
+    uint32_t first = 0;
+    for (uint32_t i = 1; i < length; i++)
+        if (members[way[i]]->span.begin < members[way[first]]->span.begin) first = i;
+    for (; first > 0; first--) {
+        uint32_t front = way[0];
+        memmove(way, way + 1, (length - 1) * sizeof *way);
+        way[length - 1] = front;
+    }
+}
+
 static void report(Search *s) {
     Ctx *ctx = s->ctx;
     Equation **members = s->cycle->members;
@@ -272,6 +284,7 @@ static void report(Search *s) {
     if (s->stuck) s->domains = s->stuck_domains, s->direction = s->stuck_direction;
     uint32_t *way = ARENA_ARRAY(ctx->arena, uint32_t, s->cycle->n + 1), length = 0;
     for (uint32_t start = 0; !length; start++) length = shortest_cycle(ctx, &graph, start, way);
+    begin_first(members, way, length);
     Text text = text_new(ctx->arena);
     for (uint32_t i = 0; i < length; i++) {
         if (length > 12 && i == 10) i = length - 1, text_put(&text, "… -> ");
@@ -279,8 +292,9 @@ static void report(Search *s) {
     }
     const Equation *first = members[way[0]];
     text_put(&text, first->result->name);
-    Diag *d = diag_error(ctx, first->span, "`%s` depends on itself and cannot be ordered: %s",
-                         first->result->name, text_string(&text));
+    Diag *d =
+        diag_error(ctx, first->span, "the definition of `%s` is cyclic and cannot be ordered: %s",
+                   first->result->name, text_string(&text));
     for (uint32_t i = 0; i < length && i < 12; i++) {
         const GroupRead *r = read_between(s, way[i], way[(i + 1) % length]);
         Text read = text_new(ctx->arena);

@@ -75,6 +75,13 @@ static bool is_tensor_param(const Tree *param) {
     return param->decl.has_dims || param->decl.class_size;
 }
 
+static void help_arguments(Ctx *ctx, Diag *d, const Names *names) {
+    Text text = text_new(ctx->arena);
+    for (uint32_t i = 0; i < names->len; i++)
+        text_printf(&text, i ? ", `%s`" : "`%s`", names->at[i]);
+    if (names->len) diag_help(ctx, d, "its arguments are %s", text_string(&text));
+}
+
 /* Which argument goes to which parameter; -1: none. False after a message. */
 static bool match_arguments(const Place *p, const Definition *definition, const Arguments *args,
                             Span span, int *of) {
@@ -95,7 +102,10 @@ static bool match_arguments(const Place *p, const Definition *definition, const 
                 Diag *d = diag_error(ctx, arg->span, "`%s` has no argument `%s`", definition->name,
                                      arg->name);
                 const char *near = diag_nearest(arg->name, names.at, names.len);
-                if (near) diag_help(ctx, d, "did you mean `%s`?", near);
+                if (near)
+                    diag_help(ctx, d, "did you mean `%s`?", near);
+                else
+                    help_arguments(ctx, d, &names);
                 return false;
             }
         } else {

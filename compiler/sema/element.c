@@ -153,16 +153,19 @@ static Value base_of(const Place *p, const Tree *indexed) {
     return materialise(p, v, "t", indexed->indexed.base->span);
 }
 
+void report_count(Ctx *ctx, const Tree *indexed, uint32_t rank, const char *shape, uint32_t given) {
+    const char *text = text_of(ctx, indexed->indexed.base);
+    if (rank == 0)
+        diag_error(ctx, indexed->span, "`%s` is a single number and has no subscripts", text);
+    else
+        diag_error(ctx, indexed->span, "`%s` is %s and takes %u subscript%s, not %u", text, shape,
+                   rank, rank == 1 ? "" : "s", given);
+}
+
 static bool check_count(const Place *p, const Tree *indexed, const Value *base,
                         const Subscripts *s) {
     if (s->failed || s->at.len == base->rank) return !s->failed;
-    Ctx *ctx = p->x->ctx;
-    const char *text = text_of(ctx, indexed->indexed.base);
-    if (base->rank == 0)
-        diag_error(ctx, indexed->span, "`%s` is a single number and has no subscripts", text);
-    else
-        diag_error(ctx, indexed->span, "`%s` is %s and takes %u subscript%s, not %u", text,
-                   value_shape(ctx, base), base->rank, base->rank == 1 ? "" : "s", s->at.len);
+    report_count(p->x->ctx, indexed, base->rank, value_shape(p->x->ctx, base), s->at.len);
     return false;
 }
 

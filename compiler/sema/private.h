@@ -186,6 +186,7 @@ typedef struct Expander {
     Scope *root;
     Vec(const Definition *) calls; /* being expanded, outermost first */
     Vec(Binding *) running;        /* bindings that wait for others, outermost first */
+    bool is_incomplete;            /* a shape waits for another one that is being found out */
     Span call_span;                /* of the innermost call that the user wrote */
     Map paths;                     /* Sym: instances of layer values that have a name */
     int64_t fuel;                  /* expressions that may still be evaluated */
@@ -282,6 +283,8 @@ typedef struct Ranges Ranges;
  * dimensions that the left side must have. */
 Ranges *infer_ranges(const Place *p, const Tree *expression, const TreeList *left,
                      const Tensor *like, Index ***at, uint32_t *rank);
+/* A wrong number of subscripts. */
+void report_count(Ctx *ctx, const Tree *indexed, uint32_t rank, const char *shape, uint32_t given);
 /* The extent of an index bound by a reduction; false when it was not found (reported). */
 bool range_of(const Ranges *ranges, const Tree *binder, int64_t *extent);
 /* The value of what elements are taken of, where finding the ranges needed it already. */

@@ -28,6 +28,7 @@ typedef struct Walk {
     Ranges *ranges;
     Unknown *unknowns; /* innermost first */
     bool has_else;     /* the element looked at has one */
+    bool met_running;  /* a tensor was met whose shape is being found out further out */
     bool failed;
 } Walk;
 
@@ -93,8 +94,16 @@ static void match_subscripts(Walk *w, const Tree *indexed, uint32_t rank, const 
                  subs->at[0]->name == sym(w->p->x->ctx, "batch");
     if (batch) first = 1;
     uint32_t rest = rest_length(w->p);
-    if (subs->len - first - rests + rests * rest != rank)
-        return; /* an error that is reported later */
+    uint32_t given = subs->len - first - rests + rests * rest;
+    if (given != rank) {
+        Text shape = text_new(w->p->x->ctx->arena);
+        for (uint32_t i = 0; i < rank; i++)
+            text_printf(&shape, i ? ", %lld" : "[%lld", (long long)dims[i]);
+        text_put(&shape, "]");
+        report_count(w->p->x->ctx, indexed, rank, text_string(&shape), given);
+        w->failed = true;
+        return;
+    }
     for (uint32_t i = first; i < subs->len; i++) {
         const Tree *sub = subs->at[i];
         if (sub->kind == T_REST) {
@@ -136,6 +145,7 @@ static bool base_dims(Walk *w, const Tree *base, uint32_t *rank, const int64_t *
         Binding *b = scope_find(p->scope, base->name, p->position);
         if (!b) return false;
         *is_batched = true;
+        w->met_running |= b->state == BINDING_SHAPES && b != w->p->binding;
         return binding_shape(p->x, b, rank, dims);
     }
     if (uses_indices(w, base)) {
@@ -211,6 +221,10 @@ static void leave_binder(Walk *w, Unknown *u, const Tree *binder) {
     w->unknowns = (Unknown *)u->up;
     if (binder->kind != T_BINDER) return;
     if (u->extent == UNKNOWN_EXTENT) u->extent = u->weak;
+    if (u->extent == UNKNOWN_EXTENT && w->met_running) {
+        w->p->x->is_incomplete = w->failed = true;
+        return;
+    }
     if (u->extent == UNKNOWN_EXTENT) {
         Diag *d = diag_error(
             w->p->x->ctx, binder->span,

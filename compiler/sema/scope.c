@@ -172,6 +172,12 @@ static bool eval_dims(const Place *p, const TreeList *list, Sym name, int64_t **
         if (!eval_size(p, list->at[d], arena_printf(ctx->arena, "a dimension of `%s`", name),
                        &(*dims)[d]))
             return false;
+        if ((*dims)[d] < 1) {
+            diag_error(ctx, p->x->call_span.end ? p->x->call_span : list->at[d]->span,
+                       "dimension %u of `%s%s` would be %lld; it must be at least 1", d + 1,
+                       p->scope->path, name, (long long)(*dims)[d]);
+            return false;
+        }
     }
     return true;
 }
@@ -365,12 +371,14 @@ static bool find_shape(Expander *x, Binding *b) {
     b->state = BINDING_SHAPES;
     vec_push(x->ctx->arena, &x->running, b);
     Place place = place_in(b->scope, b->position);
+    place.binding = b;
     b->ranges = infer_ranges(&place, b->tree->equation.value, &b->tree->equation.subs, b->updates,
                              &b->at, &b->rank);
     b->has_shape = b->ranges != NULL;
     x->running.len--;
     b->state = before;
-    if (!b->has_shape) failed(b);
+    if (!b->has_shape && !x->is_incomplete) failed(b);
+    x->is_incomplete = false;
     return b->has_shape;
 }
 
