@@ -10,8 +10,8 @@
  *     u = s*j + (q mod s), i = floor(q / s) - j with q = p_d - rest and a short new index j: every
  *     output reads only the terms that reach it (the phases of a strided convolution);
  *   - a single s*u is guarded by divisibility;
- *   - floor(e / n) = p is e = n*p + r with a new unknown r in 0..n-1, and e mod n = p is e = n*q +
- * p with a new unknown q: quotient and remainder of one e (a flattened tensor) then fix it;
+ *   - floor(a / n) = p is a = n*p + r for a new short index r < n, and a mod n = p is a = n*q + p for
+ *     a new q: a flattened tensor is solved digit by digit, and what is left over vanishes;
  *   - what depends on data keeps its equation as a guard (plan makes a scatter of it).
  * Unknowns that no equation fixes are summed over.
  */
@@ -21,6 +21,7 @@ typedef struct Solver {
     Ctx *ctx;
     Vec(Index *) unknowns; /* not yet fixed */
     Map solved;            /* Index* → const Expr* in p and the unknowns left */
+    Vec(Index *) digits;   /* made by solve_digit: a solution must lie in their ranges, too */
     const Expr *guard;     /* what was left unsolved; ranges of the solved are added at the end */
 } Solver;
 
@@ -127,37 +128,59 @@ static int strided_partner(const Solver *s, const Expr *sub, uint32_t unit) {
     return best;
 }
 
-/* e holds an unknown with coefficient +1 or -1. */
-static bool has_unit(const Solver *s, const Expr *e) {
-    for (uint32_t t = 0; t < e->affine.nterms; t++) {
-        int64_t c = e->affine.terms[t].coefficient;
-        if ((c == 1 || c == -1) && solvable(s, e, t)) return true;
-    }
-    return false;
-}
-
 static void solve(Solver *s, const Expr *sub, const Expr *p);
 
-/* sub is a quotient or a remainder. */
-static bool solve_division(Solver *s, const Expr *sub, const Expr *p) {
+/* The term of `sub` that is a quotient or remainder and alone holds unknowns; -1 when there is
+ * none. One of its unknowns can be solved for. */
+static int digit_term(const Solver *s, const Expr *sub) {
+    int found = -1;
+    for (uint32_t t = 0; t < sub->affine.nterms; t++) {
+        const Term *term = &sub->affine.terms[t];
+        if (!holds_unknown(s, term->atom)) continue;
+        if (found >= 0 || (term->coefficient != 1 && term->coefficient != -1)) return -1;
+        if (term->atom->kind != EX_FLOORDIV && term->atom->kind != EX_MOD) return -1;
+        found = (int)t;
+    }
+    return found;
+}
+
+/* Can `num` = something be solved at all: does it have an unknown in the open, or in a digit? */
+static bool is_solvable(const Solver *s, const Expr *num) {
+    for (uint32_t t = 0; t < num->affine.nterms; t++) {
+        int64_t c = num->affine.terms[t].coefficient;
+        if ((c == 1 || c == -1) && solvable(s, num, t)) return true;
+    }
+    int digit = digit_term(s, num);
+    return digit >= 0 && is_solvable(s, num->affine.terms[digit].atom->div.num);
+}
+
+/* The equation for a digit as one for its numerator, with a new index for what it does not say. */
+static bool solve_digit(Solver *s, const Expr *sub, const Expr *p) {
     Ctx *ctx = s->ctx;
-    if (sub->affine.nterms != 1 || sub->affine.terms[0].coefficient != 1) return false;
-    const Expr *atom = sub->affine.terms[0].atom;
-    bool is_quotient = atom->kind == EX_FLOORDIV;
-    if ((!is_quotient && atom->kind != EX_MOD) || !has_unit(s, atom->div.num)) return false;
+    int term = digit_term(s, sub);
+    if (term < 0) return false;
+    const Expr *atom = sub->affine.terms[term].atom, *num = atom->div.num;
     int64_t n = atom->div.den, low, high;
-    ir_bounds(atom->div.num, &low, &high);
-    if (!is_quotient && (low < 0 || high == IR_UNBOUNDED)) return false;
-    p = ir_int_sub(ctx, p, ir_int(ctx, sub->affine.offset));
-    Index *fresh = ir_index(ctx, sym(ctx, is_quotient ? "r" : "q"), is_quotient ? n : high / n + 1);
-    const Expr *value = ir_index_value(ctx, fresh);
-    vec_push(ctx->arena, &s->unknowns, fresh);
-    if (is_quotient)
-        value = ir_int_add(ctx, ir_int_scale(ctx, p, n), value);
-    else
-        value = ir_int_add(ctx, ir_int_scale(ctx, value, n), p);
-    if (!is_quotient) require_range(s, p, n);
-    solve(s, atom->div.num, value);
+    ir_bounds(num, &low, &high);
+    bool bounded = low > -IR_UNBOUNDED && high < IR_UNBOUNDED;
+    if (!is_solvable(s, num) || !bounded) return false;
+    const Expr *digit = ir_int_sub(ctx, p, without_term(ctx, sub, (uint32_t)term));
+    digit = ir_int_scale(ctx, digit, sub->affine.terms[term].coefficient);
+    bool quotient = atom->kind == EX_FLOORDIV;
+    const Expr *first = ir_floordiv(ctx, ir_int(ctx, low), n);
+    const Expr *last = ir_floordiv(ctx, ir_int(ctx, high), n);
+    int64_t turns = last->affine.offset - first->affine.offset + 1;
+    Index *rest = ir_index(ctx, sym(ctx, quotient ? "r" : "q"), quotient ? n : turns);
+    vec_push(ctx->arena, &s->unknowns, rest);
+    vec_push(ctx->arena, &s->digits, rest);
+    const Expr *value = ir_index_value(ctx, rest);
+    if (quotient) {
+        value = ir_int_add(ctx, ir_int_scale(ctx, digit, n), value);
+    } else {
+        require_range(s, digit, n);
+        value = ir_int_add(ctx, ir_int_scale(ctx, ir_int_add(ctx, value, first), n), digit);
+    }
+    solve(s, num, value);
     return true;
 }
 
@@ -165,7 +188,7 @@ static bool solve_division(Solver *s, const Expr *sub, const Expr *p) {
 static void solve(Solver *s, const Expr *sub, const Expr *p) {
     Ctx *ctx = s->ctx;
     sub = apply(s, sub);
-    if (solve_division(s, sub, p)) return;
+    if (solve_digit(s, sub, p)) return;
     int unit = -1, other = -1;
     for (uint32_t t = 0; t < sub->affine.nterms; t++) {
         Index *index = solvable(s, sub, t);
@@ -251,6 +274,10 @@ static const Expr *guarded(Solver *s, Index *const *unknowns, uint32_t n, const 
         if (!value) continue;
         if (product && product_guards(multiplier, unknowns[i])) continue;
         require_range(s, value, unknowns[i]->extent);
+    }
+    for (uint32_t i = 0; i < s->digits.len; i++) {
+        const Expr *value = map_get(&s->solved, s->digits.at[i]);
+        if (value) require_range(s, value, s->digits.at[i]->extent);
     }
     const Expr *guard = ir_rewrite(ctx, s->guard, guard_read, ctx);
     const Expr *moved = ir_rewrite(ctx, apply(s, multiplier), guard_read, ctx);
