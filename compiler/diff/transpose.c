@@ -10,8 +10,8 @@
  *     u = s*j + (q mod s), i = floor(q / s) - j with q = p_d - rest and a short new index j: every
  *     output reads only the terms that reach it (the phases of a strided convolution);
  *   - a single s*u is guarded by divisibility;
- *   - floor(a / n) = p is a = n*p + r for a new short index r < n, and a mod n = p is a = n*q + p for
- *     a new q: a flattened tensor is solved digit by digit, and what is left over vanishes;
+ *   - floor(a / n) = p is a = n*p + r for a new short index r < n, and a mod n = p is a = n*q + p
+ * for a new q: a flattened tensor is solved digit by digit, and what is left over vanishes;
  *   - what depends on data keeps its equation as a guard (plan makes a scatter of it).
  * Unknowns that no equation fixes are summed over.
  */

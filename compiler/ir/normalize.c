@@ -91,6 +91,7 @@ void ir_normalize(Ctx *ctx, Module *m) {
     if (!ir_order(ctx, m)) return;
     for (int round = 0; round < MAX_ROUNDS; round++) {
         Lines before = lines_of(ctx, m);
+        ir_shorten_conditions(ctx, m);
         ir_hoist(ctx, m);
         if (diag_failed(ctx) || !ir_order(ctx, m)) return;
         ir_make_contractions(ctx, m);

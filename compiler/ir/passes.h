@@ -36,6 +36,8 @@ Indices ir_free_of(Ctx *ctx, const Expr *e);
 bool ir_is_reduction(const Expr *e);
 /* An INT expression that is one bare atom is given as the atom. */
 const Expr *ir_unwrap(const Expr *e);
+/* Are all reads of e inside their tensors whatever is known from outside? */
+bool ir_reads_inside(Ctx *ctx, const Expr *e);
 /* Reads of e that are inside their tensor only under conditions from outside e read 0 elsewhere. */
 const Expr *ir_protect(Ctx *ctx, const Expr *e);
 
@@ -65,6 +67,8 @@ uint32_t ir_components(Ctx *ctx, const Graph *graph, uint32_t *order, uint32_t *
 bool ir_has_edge(const Graph *graph, uint32_t from, uint32_t to);
 
 /* Steps of ir_normalize. Each leaves the values of all roots as they are. */
+/* What the conditions around an `if` decide is not asked again (conditions.c). */
+void ir_shorten_conditions(Ctx *ctx, Module *m);
 /* Every reduction that is not at the top of its equation becomes an equation (hoist.c). */
 void ir_hoist(Ctx *ctx, Module *m);
 /* Sums of products become contractions of two reads where that pays (contract.c). */

@@ -163,6 +163,23 @@ static bool is_safe(Ctx *ctx, const Expr *read, const Path *path) {
     return true;
 }
 
+typedef struct Inside {
+    Ctx *ctx;
+    bool all;
+} Inside;
+
+static void look_for_outside(void *data, const Expr *e) {
+    Inside *inside = data;
+    if (e->kind == EX_READ && !e->read.otherwise && !is_safe(inside->ctx, e, NULL))
+        inside->all = false;
+}
+
+bool ir_reads_inside(Ctx *ctx, const Expr *e) {
+    Inside inside = {ctx, true};
+    ir_visit(ctx, e, look_for_outside, &inside);
+    return inside.all;
+}
+
 static const Expr *protect_read(void *data, const Expr *e) {
     Protection *p = data;
     if (!map_has(&p->unsafe, e)) return NULL;

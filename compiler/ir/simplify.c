@@ -6,6 +6,7 @@
  * moves a mask into the product it guards. MAX and MIN keep the order of their arguments, which
  * says where the derivative goes at a tie.
  */
+#include "ir/passes.h"
 #include "ir/private.h"
 
 #include <math.h>
@@ -207,14 +208,39 @@ static const Expr *simplify_log(Ctx *ctx, const Expr *a) {
     return is_op(a, OP_EXP) ? arg(a, 0) : NULL;
 }
 
+/* floor(a / n) of whole numbers is exact: the quotient of doubles is rounded correctly. */
+static const Expr *simplify_floor(Ctx *ctx, const Expr *a) {
+    double n = 0;
+    const Expr *num = NULL;
+    if (a->kind == EX_REAL) return a;
+    if (is_op(a, OP_DIV) && is_constant(arg(a, 1))) num = arg(a, 0), n = arg(a, 1)->number;
+    if (is_op(a, OP_MUL) && is_constant(arg(a, 0))) num = arg(a, 1), n = 1 / arg(a, 0)->number;
+    if (!num || num->kind != EX_REAL || !(n >= 1 && n < 0x1p31) || floor(n) != n) return NULL;
+    int exponent;
+    if (is_op(a, OP_MUL) && frexp(n, &exponent) != 0.5) return NULL;
+    return ir_real(ctx, ir_floordiv(ctx, num->integer, (int64_t)n));
+}
+
 /* ---- truth -------------------------------------------------------------------------------------
  */
+
+/* A real that is a whole number, as one; NULL for others. */
+static const Expr *as_integer(Ctx *ctx, const Expr *e) {
+    if (e->kind == EX_REAL) return e->integer;
+    bool whole = e->kind == EX_NUMBER && fabs(e->number) < 0x1p53 && floor(e->number) == e->number;
+    return whole ? ir_int(ctx, (int64_t)e->number) : NULL;
+}
+
+static const Expr *compare_reals(Ctx *ctx, Op op, const Expr *a, const Expr *b) {
+    const Expr *x = as_integer(ctx, a), *y = as_integer(ctx, b);
+    if (x && y) return ir_op2(ctx, op, x, y);
+    return a == b && (op == OP_LT || op == OP_GT) ? ir_truth(ctx, false) : NULL;
+}
 
 /* Comparisons of whole numbers that the bounds decide. */
 static const Expr *compare_ints(Ctx *ctx, Op op, const Expr *a, const Expr *b) {
     int64_t low, high;
-    if (a->type != TY_INT)
-        return a == b && (op == OP_LT || op == OP_GT) ? ir_truth(ctx, false) : NULL;
+    if (a->type != TY_INT) return compare_reals(ctx, op, a, b);
     ir_bounds(ir_int_sub(ctx, a, b), &low, &high);
     bool below = high < 0, above = low > 0, equal = low == 0 && high == 0;
     bool not_above = high <= 0, not_below = low >= 0;
@@ -253,8 +279,8 @@ static const Expr *simplify_select(Ctx *ctx, const Expr *c, const Expr *a, const
     if (is_op(c, OP_NOT)) return ir_select(ctx, arg(c, 0), b, a);
     if (is_op(a, OP_SELECT) && arg(a, 0) == c) return ir_select(ctx, c, arg(a, 1), b);
     if (is_op(b, OP_SELECT) && arg(b, 0) == c) return ir_select(ctx, c, a, arg(b, 2));
-    /* if c then (if d then x else y) else y: one question */
-    if (is_op(a, OP_SELECT) && arg(a, 2) == b)
+    /* if c then (if d then x else y) else y: one question, unless c guards what d reads */
+    if (is_op(a, OP_SELECT) && arg(a, 2) == b && ir_reads_inside(ctx, arg(a, 0)))
         return ir_select(ctx, ir_op2(ctx, OP_AND, c, arg(a, 0)), arg(a, 1), b);
     if (a->type == TY_BOOL && a->kind == EX_TRUTH && b->kind == EX_TRUTH)
         return a->truth ? c : ir_op1(ctx, OP_NOT, c);
@@ -293,8 +319,8 @@ const Expr *ir_simplify_op(Ctx *ctx, Op op, const Expr *const *args) {
     case OP_OR: return simplify_truth(ctx, op, a, b);
     case OP_NOT: return simplify_not(ctx, a);
     case OP_SELECT: return simplify_select(ctx, a, b, args[2]);
+    case OP_FLOOR: return simplify_floor(ctx, a);
     case OP_SIGN:
-    case OP_FLOOR:
     case OP_SQRT:
     case OP_EXP:
     case OP_LOG1P:

@@ -1,5 +1,6 @@
 /* Derivatives: reverse mode against central differences and against forward mode, through the
- * interpreter. Every module is built three times: for the loss, for reverse and for forward mode. */
+ * interpreter. Every module is built three times: for the loss, for reverse and for forward mode.
+ */
 #include "diff/diff.h"
 #include "lab.h"
 
@@ -65,9 +66,8 @@ static void check_forward(const char *name, Builder *build, const double *const 
     Leaves leaves = real_leaves(l);
     Tensor *tangents[MAX_LEAVES];
     for (uint32_t i = 0; i < leaves.n; i++)
-        tangents[i] =
-            lab_leaf(l, TENSOR_INPUT, sym_printf(&l->ctx, "dot.%s", leaves.at[i]->name), 0,
-                     leaves.at[i]->dims, leaves.at[i]->rank);
+        tangents[i] = lab_leaf(l, TENSOR_INPUT, sym_printf(&l->ctx, "dot.%s", leaves.at[i]->name),
+                               0, leaves.at[i]->dims, leaves.at[i]->rank);
     Tensor *dot = diff_forward(&l->ctx, l->m, leaves.at, tangents, leaves.n);
     l->m->roots.len = 0;
     lab_root(l, dot);
@@ -283,8 +283,8 @@ static void build_masked(Lab *l) {
     const Expr *safe = ir_op2(c, OP_MAX, xi, zero);
     const Expr *log = ir_div(c, ir_op1(c, OP_LOG, safe), safe);
     const Expr *root = ir_op1(c, OP_SQRT, safe);
-    const Expr *value = ir_select(c, ir_op2(c, OP_GT, xi, zero), ir_add(c, log, root),
-                                  ir_mul(c, wi, xi));
+    const Expr *value =
+        ir_select(c, ir_op2(c, OP_GT, xi, zero), ir_add(c, log, root), ir_mul(c, wi, xi));
     set_loss_of(l, DEFINE(l, "y", value, b, i));
 }
 
@@ -344,8 +344,8 @@ static void build_subscripts(Lab *l) {
     const Expr *flat = lab_read_else(l, x, NULL, lab_at(l, b), ir_floordiv(c, lab_at(l, i), 4),
                                      ir_mod(c, lab_at(l, i), 4));
     Tensor *f = DEFINE(l, "f", ir_op1(c, OP_SIN, flat), b, i);
-    const Expr *mirrored = lab_read_else(l, f, NULL, lab_at(l, b),
-                                         ir_int_sub(c, ir_int(c, 11), lab_at(l, i)));
+    const Expr *mirrored =
+        lab_read_else(l, f, NULL, lab_at(l, b), ir_int_sub(c, ir_int(c, 11), lab_at(l, i)));
     const Expr *value = ir_mul(c, mirrored, lab_read_else(l, w, NULL, ir_int(c, 1), ir_int(c, 2)));
     Tensor *g = DEFINE(l, "g", value, b, i);
     const Expr *even = lab_read_else(l, g, NULL, lab_at(l, b), ir_int_scale(c, lab_at(l, k), 5));
@@ -364,15 +364,17 @@ static void build_digits(Lab *l) {
     Index *b = batch_index(l), *i = lab_index(l, "i", 12), *k = lab_index(l, "k", 3);
     const Expr *e = lab_at(l, i), *back = ir_int_sub(c, ir_int(c, 11), e);
     const Expr *skewed = ir_int_add(c, e, ir_int_scale(c, lab_at(l, k), 3));
-    const Expr *other = lab_read_else(l, x, NULL, lab_at(l, b), ir_floordiv(c, e, 4), ir_mod(c, e, 6));
+    const Expr *other =
+        lab_read_else(l, x, NULL, lab_at(l, b), ir_floordiv(c, e, 4), ir_mod(c, e, 6));
     const Expr *mirrored =
         lab_read_else(l, x, NULL, lab_at(l, b), ir_mod(c, back, 4), ir_floordiv(c, back, 2));
     const Expr *three = lab_read_else(l, z, NULL, lab_at(l, b), ir_floordiv(c, e, 6),
                                       ir_mod(c, ir_floordiv(c, e, 2), 3), ir_mod(c, e, 2));
-    const Expr *two = lab_read_else(l, x, NULL, lab_at(l, b), ir_floordiv(c, skewed, 6),
-                                    ir_mod(c, skewed, 5));
-    const Expr *far = lab_read_else(l, x, lab_real(l, 0.5), lab_at(l, b),
-                                    ir_int_sub(c, ir_floordiv(c, e, 2), ir_int(c, 1)), lab_at(l, k));
+    const Expr *two =
+        lab_read_else(l, x, NULL, lab_at(l, b), ir_floordiv(c, skewed, 6), ir_mod(c, skewed, 5));
+    const Expr *far =
+        lab_read_else(l, x, lab_real(l, 0.5), lab_at(l, b),
+                      ir_int_sub(c, ir_floordiv(c, e, 2), ir_int(c, 1)), lab_at(l, k));
     const Expr *sum = ir_add(c, ir_mul(c, other, mirrored), ir_mul(c, three, ir_add(c, two, far)));
     set_loss_of(l, DEFINE(l, "y", sum, b, i, k));
 }
@@ -415,9 +417,9 @@ static void build_triangular(Lab *l) {
 
 /* Every elementary function once, where it is smooth. */
 static void build_functions(Lab *l) {
-    static const Op ops[] = {OP_ABS,  OP_SQRT,     OP_EXP,      OP_LOG,  OP_LOG1P, OP_EXPM1,
-                             OP_SIGN, OP_LOGISTIC, OP_LOG1PEXP, OP_TANH, OP_SIN,   OP_COS,
-                             OP_ERF,  OP_FLOOR,    OP_NEG};
+    static const Op ops[] = {OP_ABS,   OP_SQRT, OP_EXP,      OP_LOG,      OP_LOG1P,
+                             OP_EXPM1, OP_SIGN, OP_LOGISTIC, OP_LOG1PEXP, OP_TANH,
+                             OP_SIN,   OP_COS,  OP_ERF,      OP_FLOOR,    OP_NEG};
     Ctx *c = &l->ctx;
     Tensor *x = lab_leaf(l, TENSOR_INPUT, "x", 0, DIMS(EXTENT_BATCH, 2));
     Tensor *y = lab_leaf(l, TENSOR_INPUT, "y", 0, DIMS(EXTENT_BATCH, 2));
