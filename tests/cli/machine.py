@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What programs read: the JSON of every verb that has it, on iris.
 
-usage: json.py DLC ROOT FOLDER
+usage: machine.py DLC ROOT FOLDER
 """
 import json
 import math
