@@ -101,6 +101,7 @@ static int run(const Verb *verb, const Options *options) {
 
 /* The verb is the first or the second word that is one. */
 static const Verb *take_verb(int *nwords, char **words) {
+    if (*nwords && strcmp(words[0], "help") == 0) return NULL;
     for (int i = 0; i < *nwords && i < 2; i++) {
         const Verb *verb = verb_find(words[i]);
         if (!verb) continue;
