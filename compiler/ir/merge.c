@@ -69,7 +69,7 @@ static void look(void *data, const Expr *e) {
 static const Expr *replaced(Merge *g, const Expr *body) {
     Look l = {&g->replacements, false};
     if (g->replacements.len) ir_visit(g->ctx, body, look, &l);
-    return l.found ? ir_rewrite(g->ctx, body, replace_read, g) : body;
+    return l.found ? ir_unwrap(ir_rewrite(g->ctx, body, replace_read, g)) : body;
 }
 
 /* ---- finding aliases ---- */

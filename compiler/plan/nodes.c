@@ -131,8 +131,8 @@ static Node *node_of_equation(Planner *p, const Equation *equation) {
     Node *node = ARENA_NEW(p->ctx->arena, Node);
     const Expr *body = equation->body;
     node->result = equation->result;
-    node->at = arena_copy(p->ctx->arena, equation->free,
-                          equation->result->rank * sizeof *equation->free);
+    node->at =
+        arena_copy(p->ctx->arena, equation->free, equation->result->rank * sizeof *equation->free);
     node->span = equation->span;
     node->scan = equation->scan;
     if (node->scan.group) node->time = node->at[node->scan.dim];
@@ -195,7 +195,8 @@ static void add_equations(Planner *p) {
 
 /* copy[..] = tensor[..] */
 static Node *add_copy(Planner *p, const char *name, Tensor *tensor, Span span) {
-    Tensor *copy = plan_tensor(p, name, tensor->rank, tensor->dims, tensor->classes, span);
+    Tensor *copy = plan_tensor(p, arena_printf(p->ctx->arena, "%s.copy", name), tensor->rank,
+                               tensor->dims, tensor->classes, span);
     Index **at = ir_free_indices(p->ctx, copy, NULL);
     const Expr *body = ir_read_at(p->ctx, tensor, at);
     if (body->type == TY_INT) body = ir_int_atom(p->ctx, body);

@@ -242,6 +242,13 @@ static void rig_check(const Rig *r, const RigRun *run, const IrValues *values) {
 
 static void rig_run(Rig *r) {
     ir_normalize(&r->ctx, r->m);
+    EXPECT(!diag_failed(&r->ctx));
+    if (diag_failed(&r->ctx)) return;
+    if (getenv("IR")) {
+        Text ir = text_new(r->ctx.arena);
+        ir_print(&r->ctx, &ir, r->m);
+        fprintf(stderr, "%s\n", text_string(&ir));
+    }
     ir_verify(&r->ctx, r->m, true);
     IrValues values = {.batch = r->n, .seed = 7, .step = 3};
     for (uint32_t i = 0; i < r->nleaves; i++)
