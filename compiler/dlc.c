@@ -286,6 +286,7 @@ static bool emit_equations(Dlc *dlc, const DlcOptions *options, const char *stag
     } else {
         m->updates.len = 0;
         m->gradients = (Map){0};
+        ir_prune(ctx, m);
         if (is(stage, "ir", NULL) && !pipeline_normalize(ctx, m)) return false;
     }
     if (!m || diag_failed(ctx)) return false;

@@ -42,8 +42,11 @@ typedef struct Scope {
 
 typedef struct Printer {
     Arena *arena;
-    const Module *m; /* NULL: an expression or equation alone */
-    Map sized;       /* tensors whose dimensions are known from above */
+    const Module *m;     /* NULL: an expression or equation alone */
+    Map sized;           /* tensors whose dimensions are known from above */
+    Map read;            /* leaves that something reads */
+    bool loss_is_output; /* beside others: the loss alone is said by `loss` */
+    Map given_out;       /* tensors that an output depends on */
     Vec(Scope) scope;
     uint32_t nodes; /* what is left of MAX_NODES */
     bool sizes;     /* inside a subscript, where `/` rounds down */
@@ -443,10 +446,18 @@ static void put_declaration(Printer *p, Text *out, const Tensor *tensor) {
     if (tensor->classes) text_printf(out, ": class(%lld)", (long long)tensor->classes);
 }
 
+/* A target that an output depends on is an input of the program as it stands: a derivative is given
+ * to callers who know the targets. */
+static const char *leaf_word(const Printer *p, const Tensor *tensor) {
+    static const char *const words[] = {"input", "target", "param", "state"};
+    if (tensor->kind == TENSOR_TARGET && map_has(&p->given_out, tensor)) return "input";
+    return words[tensor->kind];
+}
+
 static void put_leaf(Printer *p, Text *out, const Tensor *tensor) {
-    static const char *const words[] = {"input ", "target ", "param ", "state "};
     if (tensor->kind == TENSOR_LOCAL) return;
-    text_printf(out, "    %s", words[tensor->kind]);
+    if (tensor->kind == TENSOR_STATE && !map_has(&p->read, tensor)) return;
+    text_printf(out, "    %s ", leaf_word(p, tensor));
     put_declaration(p, out, tensor);
     if (tensor->kind == TENSOR_PARAM) {
         text_printf(out, " ~ %s", tensor->init ? tensor->init : "zeros");
@@ -473,10 +484,54 @@ static void put_copy(Printer *p, Text *out, const char *target, const Tensor *va
 }
 
 /* The root that the tensor itself is: one of its name. */
-static bool is_root(const Module *m, const Tensor *tensor) {
+static bool is_root(const Printer *p, const Tensor *tensor) {
+    const Module *m = p->m;
     for (uint32_t i = 0; i < m->roots.len; i++)
-        if (m->roots.at[i].tensor == tensor && m->roots.at[i].name == tensor->name) return true;
+        if (m->roots.at[i].tensor == tensor && m->roots.at[i].name == tensor->name)
+            return tensor != p->m->loss || p->loss_is_output;
     return false;
+}
+
+/* ---- what is read ---- */
+
+typedef struct Reading {
+    Arena *arena;
+    Map *found;
+    Vec(const Tensor *) todo;
+} Reading;
+
+static void note_read(void *data, const Expr *e) {
+    Reading *r = data;
+    if (e->kind != EX_READ || map_has(r->found, e->read.tensor)) return;
+    map_set(r->arena, r->found, e->read.tensor, e->read.tensor);
+    vec_push(r->arena, &r->todo, (const Tensor *)e->read.tensor);
+}
+
+/* Everything that the tensors in r->todo are computed from. */
+static void read_all(Ctx *ctx, const Module *m, Reading *r) {
+    while (r->todo.len) {
+        const Equation *equation = ir_definition(m, r->todo.at[--r->todo.len]);
+        if (equation) ir_visit(ctx, equation->body, note_read, r);
+    }
+}
+
+static void find_reads(Ctx *ctx, Printer *p) {
+    const Module *m = p->m;
+    for (uint32_t i = 0; i < m->roots.len; i++)
+        p->loss_is_output |= m->roots.at[i].tensor != m->loss;
+    Reading outputs = {.arena = ctx->arena, .found = &p->given_out};
+    Reading all = {.arena = ctx->arena, .found = &p->read};
+    for (uint32_t i = 0; i < m->roots.len; i++) {
+        const Tensor *tensor = m->roots.at[i].tensor;
+        if (tensor == m->loss && !p->loss_is_output) continue;
+        map_set(ctx->arena, &p->given_out, tensor, (void *)tensor);
+        vec_push(ctx->arena, &outputs.todo, tensor);
+    }
+    read_all(ctx, m, &outputs);
+    for (uint32_t i = 0; i < m->equations.len; i++)
+        ir_visit(ctx, m->equations.at[i]->body, note_read, &all);
+    for (uint32_t i = 0; i < m->updates.len; i++)
+        map_set(ctx->arena, &p->read, m->updates.at[i].target, m->updates.at[i].target);
 }
 
 static void put_ends(Printer *p, Text *out) {
@@ -484,7 +539,7 @@ static void put_ends(Printer *p, Text *out) {
     for (uint32_t i = 0; i < m->roots.len; i++) {
         const Root *root = &m->roots.at[i];
         if (root->name == root->tensor->name && ir_definition(m, root->tensor)) continue;
-        if (root->tensor == m->loss && strcmp(root->name, "loss") == 0) continue;
+        if (root->tensor == m->loss && !p->loss_is_output) continue;
         text_put(out, "    output ");
         if (root->name == root->tensor->name)
             text_printf(out, "%s\n", tensor_name(p, root->tensor));
@@ -498,16 +553,17 @@ static void put_ends(Printer *p, Text *out) {
         text_put(out, "    ");
         put_copy(p, out, tensor_name(p, m->updates.at[i].target), m->updates.at[i].value);
     }
-    if (m->loss) text_printf(out, "    loss %s\n", tensor_name(p, m->loss));
+    if (m->loss && !p->loss_is_output) text_printf(out, "    loss %s\n", tensor_name(p, m->loss));
 }
 
 void ir_print(Ctx *ctx, Text *out, const Module *m) {
     Printer p = {.arena = ctx->arena, .m = m};
+    find_reads(ctx, &p);
     text_printf(out, "model %s {\n", m->name);
     for (uint32_t i = 0; i < m->tensors.len; i++) put_leaf(&p, out, m->tensors.at[i]);
     for (uint32_t i = 0; i < m->equations.len; i++) {
         const Equation *equation = m->equations.at[i];
-        text_put(out, is_root(m, equation->result) ? "    output " : "    ");
+        text_put(out, is_root(&p, equation->result) ? "    output " : "    ");
         put_equation(&p, out, equation);
         text_put(out, "\n");
         map_set(ctx->arena, &p.sized, equation->result, equation->result);

@@ -292,6 +292,7 @@ static Tensor *expand_loss(Expander *x, const Tree *loss) {
         if (v.kind == VALUE_TENSOR && v.rank) diag_help(ctx, d, "reduce it: `mean[i] …`");
         return NULL;
     }
+    if (v.tensor && v.nhidden == 0 && !v.tensor->classes) return v.tensor;
     v = define_tensor(&place, "loss", NULL, 0, batch_mean(x, ir_real(ctx, v.expr)), tree->span,
                       NULL);
     return v.tensor;
