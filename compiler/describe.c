@@ -127,15 +127,16 @@ static DlcSummaryRow *row_of_kernel(Ctx *ctx, Rows *rows, const char *name) {
     }
 }
 
-static double kernel_flops(const Kernel *k) {
-    double flops = k->flops;
-    for (uint32_t i = 0; i < k->nsteps; i++) flops += kernel_flops(k->steps[i]);
+/* For n examples. */
+static double kernel_flops(const Kernel *k, int64_t n) {
+    double flops = k->flops + k->example_flops * (double)n;
+    for (uint32_t i = 0; i < k->nsteps; i++) flops += kernel_flops(k->steps[i], n);
     return flops;
 }
 
-static double function_flops(const Function *f) {
+static double function_flops(const Function *f, int64_t n) {
     double flops = 0;
-    for (uint32_t i = 0; f && i < f->kernels.len; i++) flops += kernel_flops(f->kernels.at[i]);
+    for (uint32_t i = 0; f && i < f->kernels.len; i++) flops += kernel_flops(f->kernels.at[i], n);
     return flops;
 }
 
@@ -161,14 +162,14 @@ const DlcSummary *describe_summary(Ctx *ctx, const Planned *planned, int64_t bat
     const Function *forward = planned->forward;
     for (uint32_t i = 0; i < forward->kernels.len; i++)
         row_of_kernel(ctx, &ordered, forward->kernels.at[i]->name)->flops +=
-            kernel_flops(forward->kernels.at[i]);
+            kernel_flops(forward->kernels.at[i], 1);
     for (uint32_t i = 0; i < rows.rows.len; i++)
         if (!find_row(&ordered, rows.rows.at[i].name))
             row_of(ctx, &ordered, rows.rows.at[i].name)->parameters = rows.rows.at[i].parameters;
     out->model = model->name;
     out->batch = batch;
-    out->forward_flops = function_flops(forward);
-    out->flops = function_flops(planned->step) * (double)batch;
+    out->forward_flops = function_flops(forward, 1);
+    out->flops = function_flops(planned->step, batch);
     out->params_bytes = planned->layout->params_bytes;
     out->state_bytes = planned->layout->state_bytes;
     out->arena_bytes = planned->step ? planned->step->arena_bytes : 0;

@@ -79,9 +79,10 @@ static void call_compiled(Export *x, const char *function) {
 }
 
 static void export_init(Export *x) {
-    LLVMTypeRef types[] = {x->ptr, x->ptr, x->i64};
-    begin(x, "init", x->void_, types, 3);
+    LLVMTypeRef types[] = {x->ptr, x->ptr, x->i64, x->ptr};
+    begin(x, "init", x->void_, types, 4);
     set_field(x, offsetof(DlrtCall, seed), LLVMGetParam(x->fn, 2));
+    set_field(x, offsetof(DlrtCall, arena), LLVMGetParam(x->fn, 3));
     call_compiled(x, "init");
     LLVMBuildRetVoid(x->b);
 }

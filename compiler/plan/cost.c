@@ -94,9 +94,21 @@ static double points_per_example(Index *const *indices, uint32_t n) {
     return points;
 }
 
-double plan_flops(Ctx *ctx, const Kernel *k) {
+static bool over_batch(Index *const *indices, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (indices[i]->extent == EXTENT_BATCH) return true;
+    return false;
+}
+
+static void count(Kernel *k, double flops, bool batched) {
+    *(batched ? &k->example_flops : &k->flops) += flops;
+}
+
+void plan_flops(Ctx *ctx, Kernel *k) {
     double body = 0, stores = 0, free = points_per_example(k->free, k->nfree);
     double over = points_per_example(k->over, k->nover);
+    bool free_batched = over_batch(k->free, k->nfree);
+    bool batched = free_batched || over_batch(k->over, k->nover);
     if (k->body) ir_visit(ctx, k->body, add_flop, &body);
     for (uint32_t i = 0; i < k->nstores; i++) {
         double flops = 0;
@@ -104,13 +116,17 @@ double plan_flops(Ctx *ctx, const Kernel *k) {
         stores += flops;
     }
     switch (k->kind) {
-    case KERNEL_MAP: return free * stores;
+    case KERNEL_MAP: count(k, free * stores, free_batched); break;
     case KERNEL_REDUCE:
-    case KERNEL_CONTRACT: return free * (over * (body + 1) + stores);
-    case KERNEL_SCATTER: return free / (double)k->free[k->scatter_dim]->extent * over * (body + 1);
-    case KERNEL_SCAN: return 0;
+    case KERNEL_CONTRACT:
+        count(k, free * over * (body + 1), batched);
+        count(k, free * stores, free_batched);
+        break;
+    case KERNEL_SCATTER:
+        count(k, free / (double)k->free[k->scatter_dim]->extent * over * (body + 1), batched);
+        break;
+    case KERNEL_SCAN: break; /* its steps' */
     }
-    return 0;
 }
 
 /* ---- blocking ---------------------------------------------------------------------------------

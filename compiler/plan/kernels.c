@@ -77,7 +77,7 @@ static void build_stores(Planner *p, Draft *draft) {
 
 static void finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
-    k->flops = plan_flops(p->ctx, k);
+    plan_flops(p->ctx, k);
 }
 
 static void build_kernel(Planner *p, Draft *draft) {
@@ -95,7 +95,10 @@ static void build_kernel(Planner *p, Draft *draft) {
         k->steps[i] = step->kernel;
         k->name = step->kernel->name;
     }
-    for (uint32_t i = 0; i < k->nsteps; i++) k->steps[i]->flops *= (double)k->time->extent;
+    for (uint32_t i = 0; i < k->nsteps; i++) {
+        k->steps[i]->flops *= (double)k->time->extent;
+        k->steps[i]->example_flops *= (double)k->time->extent;
+    }
 }
 
 /* ---- new values -------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ struct Kernel {
     int direction;
     Kernel **steps;
     uint32_t nsteps;
-    double flops; /* for one example, or in all when nothing depends on the batch */
+    double flops, example_flops; /* whatever the batch; and for each example of it */
 };
 
 typedef enum Place {

@@ -154,7 +154,7 @@ void plan_vector(Planner *p, Kernel *k);
 /* ---- cost.c ---- */
 /* Scalar operations of an expression, weighted: an addition is 1, an exponential 12. */
 double plan_cost(Ctx *ctx, const Expr *e);
-double plan_flops(Ctx *ctx, const Kernel *k);
+void plan_flops(Ctx *ctx, Kernel *k); /* sets flops and example_flops */
 
 /* ---- kernels.c ---- */
 typedef void KernelVisit(void *data, const Kernel *k, const Expr *e);

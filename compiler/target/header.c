@@ -92,8 +92,8 @@ static void put_functions(Header *h, bool trains) {
     const DlrtModel *m = h->model;
     Text *out = h->out;
     text_printf(out, "/* Initial parameters and state; the same for the same seed. */\n");
-    text_printf(out, "void %s_init(%s *params, %s *state, uint64_t seed);\n\n", h->name, h->real,
-                h->real);
+    text_printf(out, "void %s_init(%s *params, %s *state, uint64_t seed, void *arena);\n\n",
+                h->name, h->real, h->real);
     text_printf(out, "/* Runs the model on n examples, 1 <= n <= %s_BATCH.\n", h->macro);
     describe_ports(h, "input", m->inputs, m->ninputs);
     describe_ports(h, "output", m->outputs, m->noutputs);
