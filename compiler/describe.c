@@ -1,7 +1,5 @@
-/* describe.c: a planned model as the outside sees it: ports, parameters, sizes; and its summary. */
+/* describe.c: a planned model as the outside sees it: ports, parameters, sizes. */
 #include "session.h"
-
-#include <string.h>
 
 /* The dimensions of one example. */
 static uint32_t example_dims(const Tensor *tensor, const int64_t **dims) {
@@ -87,94 +85,5 @@ DlrtModel *describe_model(Ctx *ctx, const Planned *planned, bool f64, int64_t ma
     for (uint32_t i = 0; i < planned->nall; i++)
         if (planned->all[i]->arena_bytes > out->arena_bytes)
             out->arena_bytes = planned->all[i]->arena_bytes;
-    return out;
-}
-
-/* ---- summary ------------------------------------------------------------------------------ */
-
-typedef struct Rows {
-    Vec(DlcSummaryRow) rows;
-    Map by_name; /* Sym → row number + 1 */
-} Rows;
-
-/* The layer a tensor belongs to: its name up to the last dot; its own name when it has none. */
-static Sym layer_of(Ctx *ctx, const char *name) {
-    const char *dot = strrchr(name, '.');
-    return dot ? sym_n(ctx, name, (size_t)(dot - name)) : sym(ctx, name);
-}
-
-static DlcSummaryRow *find_row(Rows *rows, Sym name) {
-    uintptr_t number = (uintptr_t)map_get(&rows->by_name, name);
-    return number ? &rows->rows.at[number - 1] : NULL;
-}
-
-static DlcSummaryRow *row_of(Ctx *ctx, Rows *rows, Sym name) {
-    DlcSummaryRow *row = find_row(rows, name);
-    if (row) return row;
-    DlcSummaryRow fresh = {.name = name, .shape = ""};
-    vec_push(ctx->arena, &rows->rows, fresh);
-    map_set(ctx->arena, &rows->by_name, name, (void *)(uintptr_t)rows->rows.len);
-    return &rows->rows.at[rows->rows.len - 1];
-}
-
-/* The row of a kernel: of the layer that the longest prefix of its name is. */
-static DlcSummaryRow *row_of_kernel(Ctx *ctx, Rows *rows, const char *name) {
-    for (Sym prefix = sym(ctx, name);;) {
-        DlcSummaryRow *row = find_row(rows, prefix);
-        Sym shorter = layer_of(ctx, prefix);
-        if (row || shorter == prefix) return row ? row : row_of(ctx, rows, layer_of(ctx, name));
-        prefix = shorter;
-    }
-}
-
-/* For n examples. */
-static double kernel_flops(const Kernel *k, int64_t n) {
-    double flops = k->flops + k->example_flops * (double)n;
-    for (uint32_t i = 0; i < k->nsteps; i++) flops += kernel_flops(k->steps[i], n);
-    return flops;
-}
-
-static double function_flops(const Function *f, int64_t n) {
-    double flops = 0;
-    for (uint32_t i = 0; f && i < f->kernels.len; i++) flops += kernel_flops(f->kernels.at[i], n);
-    return flops;
-}
-
-const DlcSummary *describe_summary(Ctx *ctx, const Planned *planned, int64_t batch) {
-    const Model *model = planned->model;
-    DlcSummary *out = ARENA_NEW(ctx->arena, DlcSummary);
-    Rows rows = {0};
-    for (uint32_t i = 0; i < model->params.len; i++) {
-        int64_t elements = tensor_elements(model->params.at[i], 1);
-        row_of(ctx, &rows, layer_of(ctx, model->params.at[i]->name))->parameters += elements;
-        out->parameters += elements;
-    }
-    Rows ordered = {0}; /* in the order of computation */
-    const Module *m = model->infer;
-    for (uint32_t i = 0; i < m->equations.len; i++) {
-        const Tensor *result = m->equations.at[i]->result;
-        Sym name = layer_of(ctx, result->name);
-        DlcSummaryRow *params = find_row(&rows, name);
-        DlcSummaryRow *row = row_of(ctx, &ordered, name);
-        row->shape = describe_shape(ctx, result);
-        row->parameters = params ? params->parameters : 0;
-    }
-    const Function *forward = planned->forward;
-    for (uint32_t i = 0; i < forward->kernels.len; i++)
-        row_of_kernel(ctx, &ordered, forward->kernels.at[i]->name)->flops +=
-            kernel_flops(forward->kernels.at[i], 1);
-    for (uint32_t i = 0; i < rows.rows.len; i++)
-        if (!find_row(&ordered, rows.rows.at[i].name))
-            row_of(ctx, &ordered, rows.rows.at[i].name)->parameters = rows.rows.at[i].parameters;
-    out->model = model->name;
-    out->batch = batch;
-    out->forward_flops = function_flops(forward, 1);
-    out->flops = function_flops(planned->step, batch);
-    out->params_bytes = planned->layout->params_bytes;
-    out->state_bytes = planned->layout->state_bytes;
-    out->arena_bytes = planned->step ? planned->step->arena_bytes : 0;
-    out->inference_arena_bytes = forward->arena_bytes;
-    out->rows = ordered.rows.at;
-    out->nrows = ordered.rows.len;
     return out;
 }

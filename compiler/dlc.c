@@ -338,7 +338,7 @@ bool dlc_emit(Dlc *dlc, const DlcOptions *options, const char *stage, FILE *out)
 const DlcSummary *dlc_summary(Dlc *dlc, const DlcOptions *options) {
     PipelineOptions pipeline;
     Planned *planned = plan_model(dlc, options, &pipeline);
-    return planned ? describe_summary(&dlc->ctx, planned, pipeline.sema.max_batch) : NULL;
+    return planned ? summary_of(&dlc->ctx, planned, pipeline.sema.max_batch) : NULL;
 }
 
 const DlcGradients *dlc_gradients(Dlc *dlc, const DlcOptions *options) {

@@ -20,9 +20,11 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out);
 
 /* describe.c: what the outside learns about a compiled model. */
 DlrtModel *describe_model(Ctx *ctx, const Planned *planned, bool f64, int64_t max_batch);
-const DlcSummary *describe_summary(Ctx *ctx, const Planned *planned, int64_t batch);
 /* "[3, 4]" without the batch; "[]" for a scalar. */
 const char *describe_shape(Ctx *ctx, const Tensor *tensor);
+
+/* summary.c */
+const DlcSummary *summary_of(Ctx *ctx, const Planned *planned, int64_t batch);
 
 /* gradients.c */
 const DlcGradients *gradients_compile(Dlc *dlc, const DlcOptions *options);
