@@ -16,12 +16,26 @@ Model *pipeline_expand(Ctx *ctx, Program *program, const char *name,
     return model;
 }
 
-bool pipeline_normalize(Ctx *ctx, Module *m) {
+static bool normalize(Ctx *ctx, Module *m) {
     ctx->stage = "ir";
     ir_normalize(ctx, m);
     if (diag_failed(ctx)) return false;
     if (ctx->verify) ir_verify(ctx, m, true);
     return true;
+}
+
+/* Derivatives that expressions ask for are made first: what is differentiated afterwards may
+ * depend on them. */
+bool pipeline_normalize(Ctx *ctx, Module *m) {
+    while (m->derivatives.len) {
+        if (!normalize(ctx, m)) return false;
+        Derivative first = m->derivatives.at[0];
+        diff_derivative(ctx, m, &first);
+        m->derivatives.len--;
+        for (uint32_t i = 0; i < m->derivatives.len; i++)
+            m->derivatives.at[i] = m->derivatives.at[i + 1];
+    }
+    return normalize(ctx, m);
 }
 
 bool pipeline_differentiate(Ctx *ctx, Model *model) {

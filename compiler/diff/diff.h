@@ -17,6 +17,9 @@
  * yet declared): the gradient of m->loss. A tensor that the loss does not depend on gets zeros. */
 void diff_reverse(Ctx *ctx, Module *m, Tensor *const *wanted, uint32_t nwanted);
 
+/* Defines the result of a derivative that an expression asked for. */
+void diff_derivative(Ctx *ctx, Module *m, const Derivative *derivative);
+
 /* Forward mode: the derivative of m->loss along tangents: along[i] moves by the leaf tensor
  * tangents[i], of the same shape. Returns the tensor, rank 0. */
 Tensor *diff_forward(Ctx *ctx, Module *m, Tensor *const *along, Tensor *const *tangents,

@@ -127,6 +127,29 @@ static void pass_all(Reverse *r) {
     }
 }
 
+/* The sum of a tensor over all its elements, as a tensor. */
+static Tensor *total_of(Ctx *ctx, Module *m, Tensor *of) {
+    if (of->rank == 0) return of;
+    Tensor *total = ir_tensor(ctx, m, TENSOR_LOCAL, sym_printf(ctx, "%s.total", of->name), 0, NULL,
+                              0, of->span);
+    Index **at = ir_free_indices(ctx, of, NULL);
+    ir_define(ctx, m, total, NULL,
+              ir_reduce(ctx, REDUCE_SUM, at, of->rank, ir_read_at(ctx, of, at)), of->span);
+    return total;
+}
+
+void diff_derivative(Ctx *ctx, Module *m, const Derivative *derivative) {
+    Tensor *loss = m->loss;
+    Map gradients = m->gradients;
+    m->gradients = (Map){0};
+    map_set(ctx->arena, &m->gradients, derivative->by, derivative->result);
+    m->loss = total_of(ctx, m, derivative->of);
+    Tensor *by = derivative->by;
+    diff_reverse(ctx, m, &by, 1);
+    m->loss = loss;
+    m->gradients = gradients;
+}
+
 void diff_reverse(Ctx *ctx, Module *m, Tensor *const *wanted, uint32_t nwanted) {
     ctx->stage = "diff";
     DLC_ASSERT(ctx, m->loss && m->loss->rank == 0, ((Span){0, 0}));

@@ -182,6 +182,12 @@ typedef struct Update {
     Tensor *value;
 } Update;
 
+/* A derivative that an expression asks for: result = d(sum of `of` over the batch) / d by. The
+ * result has the dimensions of `by` and no equation until diff_derivative has made it. */
+typedef struct Derivative {
+    Tensor *of, *by, *result;
+} Derivative;
+
 /* A named result that the caller gets: an output, the loss, a statistic, a gradient. */
 typedef struct Root {
     Sym name;
@@ -194,11 +200,12 @@ typedef struct Module {
     Vec(Equation *) equations; /* in an order in which they can run, after ir_order */
     Vec(Root) roots;
     Vec(Update) updates;
-    Map definitions;     /* Tensor* → Equation* */
-    Map gradients;       /* Tensor* (param or input) → Tensor* declared for its gradient of
-                            the loss; diff_reverse adds the defining equation */
-    Tensor *loss;        /* rank 0, or NULL */
-    int64_t max_batch;   /* for planning */
+    Map definitions;             /* Tensor* → Equation* */
+    Map gradients;               /* Tensor* (param or input) → Tensor* declared for its gradient of
+                                    the loss; diff_reverse adds the defining equation */
+    Vec(Derivative) derivatives; /* still to be made, in the order in which they were asked for */
+    Tensor *loss;                /* rank 0, or NULL */
+    int64_t max_batch;           /* for planning */
     Map names, suffixes; /* taken names → Tensor*; the next number for a name that is taken */
 } Module;
 

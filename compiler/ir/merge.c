@@ -189,6 +189,11 @@ static void pin(Merge *g) {
         map_set(arena, &g->pinned, m->updates.at[i].value, m);
     for (uint32_t i = 0; i < m->gradients.len; i++)
         map_set(arena, &g->pinned, m->gradients.entries[i].value, m);
+    for (uint32_t i = 0; i < m->derivatives.len; i++) {
+        map_set(arena, &g->pinned, m->derivatives.at[i].of, m);
+        map_set(arena, &g->pinned, m->derivatives.at[i].by, m);
+        map_set(arena, &g->pinned, m->derivatives.at[i].result, m);
+    }
     if (m->loss) map_set(arena, &g->pinned, m->loss, m);
 }
 

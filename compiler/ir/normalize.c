@@ -35,6 +35,11 @@ static Map needed_tensors(Ctx *ctx, const Module *m) {
     for (uint32_t i = 0; i < m->roots.len; i++) need(&n, m->roots.at[i].tensor);
     for (uint32_t i = 0; i < m->updates.len; i++) need(&n, m->updates.at[i].value);
     for (uint32_t i = 0; i < m->gradients.len; i++) need(&n, m->gradients.entries[i].value);
+    for (uint32_t i = 0; i < m->derivatives.len; i++) {
+        need(&n, m->derivatives.at[i].of);
+        need(&n, m->derivatives.at[i].by);
+        need(&n, m->derivatives.at[i].result);
+    }
     while (n.waiting.len) {
         const Equation *equation = n.waiting.at[--n.waiting.len];
         ir_visit(ctx, equation->body, need_read, &n);

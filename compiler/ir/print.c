@@ -549,6 +549,11 @@ static void put_ends(Printer *p, Text *out) {
                                              : root->name,
                      root->tensor);
     }
+    for (uint32_t i = 0; i < m->derivatives.len; i++) {
+        const Derivative *d = &m->derivatives.at[i];
+        text_printf(out, "    %s = grad(%s, %s)\n", tensor_name(p, d->result),
+                    tensor_name(p, d->of), tensor_name(p, d->by));
+    }
     for (uint32_t i = 0; i < m->updates.len; i++) {
         text_put(out, "    ");
         put_copy(p, out, tensor_name(p, m->updates.at[i].target), m->updates.at[i].value);

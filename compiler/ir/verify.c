@@ -190,6 +190,8 @@ static void verify_defined(const Verify *v, const Tensor *tensor) {
         bool declared = false;
         for (uint32_t i = 0; i < v->m->gradients.len; i++)
             if (v->m->gradients.entries[i].value == tensor) declared = true;
+        for (uint32_t i = 0; i < v->m->derivatives.len; i++)
+            if (v->m->derivatives.at[i].result == tensor) declared = true;
         REQUIRE(v, declared);
         return;
     }

@@ -529,6 +529,45 @@ static Value call_rank(const Place *p, const Arguments *args, Span span) {
     return value_error();
 }
 
+/* grad(y, x): what one element of x changes in y, a number; of a tensor that differs by example in
+ * its own example. */
+static Value call_grad(const Place *p, const Arguments *args, Span span) {
+    Ctx *ctx = p->x->ctx;
+    if (args->len != 2 || args->at[0].name || args->at[1].name) {
+        diag_error(ctx, span,
+                   "`grad` takes a number and what to differentiate it by: `grad(y, x)`");
+        return value_error();
+    }
+    Value of = args->at[0].value, by = args->at[1].value;
+    if (of.kind == VALUE_ERROR || by.kind == VALUE_ERROR) return value_error();
+    if (by.kind != VALUE_TENSOR || !by.tensor || by.tensor->classes) {
+        diag_error(ctx, args->at[1].span,
+                   "here the name of a tensor of real numbers is wanted: an input, a parameter or "
+                   "what an equation defines");
+        return value_error();
+    }
+    if (of.kind != VALUE_TENSOR || of.rank || of.expr->type == TY_BOOL) {
+        Diag *d = diag_error(ctx, args->at[0].span, "`grad` is of one number; this is %s",
+                             value_shape(ctx, &of));
+        if (of.kind == VALUE_TENSOR && of.rank) diag_help(ctx, d, "sum it, or take an element");
+        return value_error();
+    }
+    of = define_tensor(p, "grad.of", NULL, 0, ir_real(ctx, of.expr), span, NULL);
+    if (of.kind != VALUE_TENSOR) return of;
+    if (of.nhidden > (of.tensor->rank && of.tensor->dims[0] == EXTENT_BATCH)) {
+        diag_error(ctx, span,
+                   "`grad` inside a sum or an equation with indices: give what is differentiated a "
+                   "name of its own first");
+        return value_error();
+    }
+    Tensor *result =
+        ir_tensor(ctx, p->x->m, TENSOR_LOCAL, sym_printf(ctx, "grad.%s", by.tensor->name),
+                  by.tensor->rank, by.tensor->dims, 0, span);
+    Derivative derivative = {of.tensor, by.tensor, result};
+    vec_push(ctx->arena, &p->x->m->derivatives, derivative);
+    return value_tensor(ctx, result, by.nhidden, by.hidden);
+}
+
 /* uniform(), normal(). With two arguments, a site and a counter, exactly that draw: what a printed
  * module says. */
 static Value call_draw(const Place *p, DrawKind kind, const Arguments *args, Span span) {
@@ -553,14 +592,15 @@ static bool is_local(const Place *p, const Tree *callee) {
 
 static Value call_builtin(const Place *p, const Tree *callee, const Arguments *args, Span span,
                           bool *is_builtin) {
-    static const char *const words[] = {"rank", "uniform", "normal"};
+    static const char *const words[] = {"rank", "uniform", "normal", "grad"};
     *is_builtin = false;
     if (callee->kind != T_NAME || is_local(p, callee)) return value_error();
     if (program_find(p->x->ctx, p->x->program, SPACE_FUNCTION, callee->name, callee->span))
         return value_error();
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (strcmp(callee->name, words[i]) != 0) continue;
         *is_builtin = true;
+        if (i == 3) return call_grad(p, args, span);
         return i == 0 ? call_rank(p, args, span)
                       : call_draw(p, i == 1 ? DRAW_UNIFORM : DRAW_NORMAL, args, span);
     }

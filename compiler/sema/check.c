@@ -129,8 +129,8 @@ static void check_tree(void *data, const char *role, Tree *tree) {
 }
 
 static void check_definition(Ctx *ctx, const Program *program, const Definition *definition) {
-    static const char *const everywhere[] = {"train", "pi",      "inf",    "batch",
-                                             "rank",  "uniform", "normal", "nan"};
+    static const char *const everywhere[] = {"train",   "pi",     "inf",  "batch", "rank",
+                                             "uniform", "normal", "grad", "nan"};
     static const char *const optimizers[] = {"w", "g", "step", "decays"};
     static const char *const initials[] = {"fan_in", "fan_out"};
     NameCheck c = {.ctx = ctx, .program = program};

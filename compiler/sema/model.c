@@ -319,6 +319,8 @@ static Module *copy_module(Ctx *ctx, const Module *m) {
         const Equation *e = m->equations.at[i];
         ir_define(ctx, copy, e->result, e->free, e->body, e->span);
     }
+    for (uint32_t i = 0; i < m->derivatives.len; i++)
+        vec_push(ctx->arena, &copy->derivatives, m->derivatives.at[i]);
     return copy;
 }
 
