@@ -214,10 +214,11 @@ typedef struct Weight {
 
 static void weigh(void *data, const Expr *e) {
     Weight *weight = data;
-    weight->total++;
+    if (e->kind == EX_READ) weight->total += 2;
     if (e->kind == EX_DRAW) weight->total += 60;
-    if (e->kind == EX_OP && (e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF)))
-        weight->total += 20;
+    if (e->kind != EX_OP) return;
+    bool is_long = e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF);
+    weight->total += is_long ? 20 : 1;
 }
 
 /* Code for the stores at each place of the tile is large when they compute much. */
@@ -226,7 +227,7 @@ static void choose_stores(Contract *c) {
     Weight weight = {0};
     for (uint32_t i = 0; i < c->kernel->nstores; i++)
         ir_visit(g->ctx, c->kernel->stores[i].value, weigh, &weight);
-    c->by_loop = c->rows > 2 && weight.total * c->rows * c->columns > 400;
+    c->by_loop = c->rows > 2 && weight.total * c->rows * c->columns > 200;
     if (!c->by_loop) return;
     uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
     uint32_t reals = c->rows * width;
@@ -291,17 +292,19 @@ static void known_rows(Contract *c, const Point *p, const Columns *columns, int6
     loop_rows(c, p, columns, middle, gen_i64(g, turns), (uint32_t)large - 1, count - nlarge == 1);
 }
 
-/* An unknown one into full tiles, then powers of two. */
+/* An unknown one into full tiles, then powers of two; or single rows, when the usual number leaves
+ * no rest: each size of a tile is code of its own. */
 static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef extent) {
     Gen *g = c->g;
     LLVMValueRef begin = gen_i64(g, 0);
+    bool has_rest = turns_of(g, c->row) % c->rows != 0;
     for (uint32_t rows = c->rows; rows > 0;) {
         LLVMValueRef rest = LLVMBuildSub(g->b, extent, begin, "");
         LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, rows), "");
         LLVMValueRef end = LLVMBuildSub(g->b, extent, left, "");
         loop_rows(c, p, columns, begin, end, rows, false);
         begin = end;
-        rows = rows == 1 ? 0 : gen_power_of_two(rows) / 2;
+        rows = rows == 1 ? 0 : has_rest ? gen_power_of_two(rows) / 2 : 1;
     }
 }
 

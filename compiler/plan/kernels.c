@@ -93,7 +93,7 @@ static void build_kernel(Planner *p, Draft *draft) {
         Draft *step = draft->steps->all.at[i];
         build_kernel(p, step);
         k->steps[i] = step->kernel;
-        k->name = step->kernel->name;
+        if (i == 0) k->name = step->kernel->name;
     }
     for (uint32_t i = 0; i < k->nsteps; i++) {
         k->steps[i]->flops *= (double)k->time->extent;
