@@ -66,7 +66,7 @@ static void define(Forward *f, const Equation *equation) {
     ReductionRule rule;
     if (!dot || !diff_reduction_rule(ctx, f->m, equation, &f->extremes, &rule)) return;
     const Expr *known = rule.nover ? NULL : ir_read_at(ctx, equation->result, equation->free);
-    const Expr *value = along(f, rule.body, known);
+    const Expr *value = diff_guard_reads(ctx, along(f, rule.body, known));
     if (rule.factor) value = ir_mul(ctx, value, rule.factor);
     if (rule.guard) value = ir_select(ctx, rule.guard, value, ir_number(ctx, 0));
     if (rule.nover) value = ir_reduce(ctx, REDUCE_SUM, rule.over, rule.nover, value);

@@ -20,6 +20,9 @@ Partials diff_partials(Ctx *ctx, const Expr *body, const Expr *known, const Expr
 /* 0 <= sub < dim for every subscript of a read. */
 const Expr *diff_read_inside(Ctx *ctx, const Expr *read);
 
+/* Reads that are not proved inside, which stood under conditions before, read 0 elsewhere. */
+const Expr *diff_guard_reads(Ctx *ctx, const Expr *e);
+
 /* The derivative of a reduction by its body at one point of the reduced space, with the tensor that
  * says which element was extreme made on demand. */
 typedef struct ReductionRule {

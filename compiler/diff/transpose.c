@@ -223,8 +223,6 @@ static void solve(Solver *s, const Expr *sub, const Expr *p) {
     require(s, ir_op2(ctx, OP_EQ, sub, p));
 }
 
-/* Reads that may lie outside after the substitution: zero there. They are only read under the
- * guard, or the zero makes the guard superfluous. */
 static const Expr *guard_read(void *data, const Expr *e) {
     Ctx *ctx = data;
     if (e->kind != EX_READ || e->read.otherwise) return NULL;
@@ -233,6 +231,10 @@ static const Expr *guard_read(void *data, const Expr *e) {
     for (uint32_t d = 0; d < rank; d++) subs[d] = ir_rewrite(ctx, e->read.subs[d], guard_read, ctx);
     const Expr *zero = e->type == TY_INT ? ir_int(ctx, 0) : ir_number(ctx, 0);
     return ir_read(ctx, e->read.tensor, subs, zero);
+}
+
+const Expr *diff_guard_reads(Ctx *ctx, const Expr *e) {
+    return ir_rewrite(ctx, e, guard_read, ctx);
 }
 
 /* Is e a product of reads and numbers? Then a zero read makes it zero. */
@@ -279,8 +281,9 @@ static const Expr *guarded(Solver *s, Index *const *unknowns, uint32_t n, const 
         const Expr *value = map_get(&s->solved, s->digits.at[i]);
         if (value) require_range(s, value, s->digits.at[i]->extent);
     }
-    const Expr *guard = ir_rewrite(ctx, s->guard, guard_read, ctx);
-    const Expr *moved = ir_rewrite(ctx, apply(s, multiplier), guard_read, ctx);
+    /* What may lie outside is only read under the guard, or its zero makes the guard superfluous. */
+    const Expr *guard = diff_guard_reads(ctx, s->guard);
+    const Expr *moved = diff_guard_reads(ctx, apply(s, multiplier));
     return ir_select(ctx, guard, moved, ir_number(ctx, 0));
 }
 

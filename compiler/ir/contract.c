@@ -12,7 +12,7 @@
  */
 #include "ir/passes.h"
 
-enum { MAX_FACTORS = 16, MAX_SPACE = 64, EXHAUSTIVE = 5 };
+enum { MAX_FACTORS = 16, MAX_SPACE = 64, EXHAUSTIVE = 5, MAX_MASK = 1 << 20 };
 
 typedef uint64_t Set; /* of positions in Product.space */
 
@@ -97,14 +97,13 @@ static void add_mask(Product *p, const Expr *condition) {
         p->fits = false;
         return;
     }
-    Set uses = uses_of(p, condition);
-    if (bound_of(p, uses) == 0)
-        p->outside = ir_op2(p->ctx, OP_AND, p->outside, condition);
-    else if (condition->kind == EX_OP && condition->op.op == OP_AND) {
+    if (condition->kind == EX_OP && condition->op.op == OP_AND) {
         add_mask(p, condition->op.args[0]);
         add_mask(p, condition->op.args[1]);
-    } else
-        p->masks[p->nmasks++] = (Factor){condition, uses};
+        return;
+    }
+    condition = ir_protect(p->ctx, condition);
+    p->masks[p->nmasks++] = (Factor){condition, uses_of(p, condition)};
 }
 
 static void take_apart(Product *p, const Expr *e) {
@@ -141,12 +140,24 @@ static void move_out(Product *p) {
     p->nfactors = kept;
 }
 
-/* Each mask goes to the smallest factor that has all its indices; masks that none has are factors.
- */
+static void look_for_infinite(void *data, const Expr *e) {
+    if (ir_has_infinite_slope(e)) *(bool *)data = true;
+}
+
+/* Masks without bound indices stay in front of the sum, unless that would leave factors with
+ * infinite slopes to an adjoint that is zero. The others go to the smallest factor that has all
+ * their indices; masks that none has are factors. */
 static void place_masks(Product *p) {
     Ctx *ctx = p->ctx;
     const Expr *zero = ir_number(ctx, 0);
+    bool infinite = false;
+    for (uint32_t k = 0; k < p->nfactors; k++)
+        ir_visit(ctx, p->factors[k].e, look_for_infinite, &infinite);
     for (uint32_t i = 0; i < p->nmasks; i++) {
+        if (bound_of(p, p->masks[i].uses) == 0 && !infinite) {
+            p->outside = ir_op2(ctx, OP_AND, p->outside, p->masks[i].e);
+            continue;
+        }
         Factor *mask = &p->masks[i], *home = NULL;
         for (uint32_t k = 0; k < p->nfactors; k++) {
             Factor *f = &p->factors[k];
@@ -155,6 +166,8 @@ static void place_masks(Product *p) {
         }
         if (home)
             home->e = ir_select(ctx, mask->e, home->e, zero);
+        else if (size_of(p, mask->uses) > MAX_MASK)
+            p->fits = false;
         else
             add_factor(p, ir_select(ctx, mask->e, ir_number(ctx, 1), zero));
     }
@@ -274,8 +287,15 @@ static bool make_read(Product *p, Factor *factor) {
     return read != NULL;
 }
 
-/* The product of two factors, summed over the bound indices that no other has. */
-static const Expr *product_of(Product *p, Factor *a, Factor *b, Set summed) {
+static const Expr *product_of_all(Product *p) {
+    const Expr *product = p->factors[0].e;
+    for (uint32_t i = 1; i < p->nfactors; i++) product = ir_mul(p->ctx, product, p->factors[i].e);
+    Indices over = indices_of(p, bound_of(p, all_uses(p->factors, p->nfactors)));
+    return ir_reduce(p->ctx, REDUCE_SUM, over.at, over.len, product);
+}
+
+/* The product of two factors, summed over `summed`; NULL when one cannot become a tensor. */
+static const Expr *pair_of(Product *p, Factor *a, Factor *b, Set summed) {
     Set both = a->uses | b->uses;
     if (a->uses != both && b->uses != both && (!make_read(p, a) || !make_read(p, b))) return NULL;
     Indices over = indices_of(p, summed);
@@ -291,7 +311,7 @@ static bool multiply_pair(Product *p, uint32_t a, uint32_t b) {
     if (!summed)
         pair.e = ir_mul(p->ctx, x->e, y->e);
     else {
-        pair.e = product_of(p, x, y, summed);
+        pair.e = pair_of(p, x, y, summed);
         if (pair.e && ir_is_reduction(pair.e))
             pair.e =
                 ir_materialise(p->ctx, p->m, p->equation, "pair", indices_of(p, keeps), pair.e);
@@ -336,6 +356,7 @@ static bool is_like_matrices(const Product *p) {
     return p->nfactors >= 2;
 }
 
+/* Takes the sum apart. False when it stays as it is. */
 static bool prepare(Product *p, const Expr *e) {
     Index *const *over = e->kind == EX_REDUCE ? e->reduce.over : e->contract.over;
     uint32_t nover = e->kind == EX_REDUCE ? e->reduce.nover : e->contract.nover;
@@ -356,7 +377,8 @@ static bool prepare(Product *p, const Expr *e) {
     if (!p->fits) return false;
     move_out(p);
     place_masks(p);
-    return p->fits && is_like_matrices(p);
+    if (!p->fits) return false;
+    return is_like_matrices(p) || (p->outside->kind != EX_TRUTH && p->nfactors > 0);
 }
 
 /* The sum goes into a tensor of its own when a mask or a number stays in front of it. */
@@ -378,14 +400,15 @@ static void make_contraction(Ctx *ctx, Module *m, Equation *equation) {
     if (!sum) return;
     Product p = {.ctx = ctx, .m = m, .equation = equation};
     if (!prepare(&p, e)) return;
-    while (p.nfactors > 2) {
+    bool pairs = is_like_matrices(&p);
+    while (pairs && p.nfactors > 2) {
         uint32_t a = 0, b = 1;
         best_pair(&p, p.factors, p.nfactors, &a, &b);
         if (!multiply_pair(&p, a, b)) return;
     }
     Set bound = bound_of(&p, all_uses(p.factors, p.nfactors));
     const Expr *product =
-        p.nfactors == 2 ? product_of(&p, &p.factors[0], &p.factors[1], bound) : p.factors[0].e;
+        pairs ? pair_of(&p, &p.factors[0], &p.factors[1], bound) : product_of_all(&p);
     if (product) finish(&p, product);
 }
 

@@ -85,7 +85,7 @@ const Expr *ir_materialise(Ctx *ctx, Module *m, const Equation *origin, const ch
 
 /* ---- masks ---- */
 
-static bool has_infinite_slope(const Expr *e) {
+bool ir_has_infinite_slope(const Expr *e) {
     if (e->kind != EX_OP) return false;
     switch (e->op.op) {
     case OP_DIV: return e->op.args[1]->kind != EX_NUMBER && e->op.args[1]->kind != EX_BATCH;
@@ -112,7 +112,7 @@ typedef struct Scene {
 
 static void look(void *data, const Expr *e) {
     Scene *s = data;
-    if (has_infinite_slope(e)) s->infinite = true;
+    if (ir_has_infinite_slope(e)) s->infinite = true;
     if (e->kind != EX_READ || !s->group) return;
     const Equation *definition = ir_definition(s->h->m, e->read.tensor);
     if (!definition || definition->scan.group != s->group) return;

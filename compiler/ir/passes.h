@@ -38,6 +38,9 @@ bool ir_is_reduction(const Expr *e);
 const Expr *ir_unwrap(const Expr *e);
 /* Are all reads of e inside their tensors whatever is known from outside? */
 bool ir_reads_inside(Ctx *ctx, const Expr *e);
+/* May the derivative of this operation be infinite? A mask must then stay on its value: an adjoint
+ * that is zero times an infinite slope is not a number. */
+bool ir_has_infinite_slope(const Expr *e);
 /* Reads of e that are inside their tensor only under conditions from outside e read 0 elsewhere. */
 const Expr *ir_protect(Ctx *ctx, const Expr *e);
 

@@ -34,25 +34,13 @@ static double neutral(ReduceOp op) {
     return 0;
 }
 
-/* A product taken apart: sign and divisors, factors and conditions without the indices go outside.
- */
+/* A product taken apart: sign and divisors and factors without the indices go outside. */
 typedef struct Product {
     Ctx *ctx;
     const Indices *over;
     const Expr *outside; /* factor in front of the sum */
-    Vec(const Expr *) factors, masks;
+    Vec(const Expr *) factors;
 } Product;
-
-/* `if c then x else 0` where c does not depend on the indices. */
-static bool take_mask(Product *p, const Expr *e, const Expr **rest) {
-    if (e->kind != EX_OP || e->op.op != OP_SELECT || uses_any(e->op.args[0], p->over)) return false;
-    bool then = ir_is_number(e->op.args[2], 0), otherwise = ir_is_number(e->op.args[1], 0);
-    const Expr *condition = e->op.args[0];
-    if (!then && !otherwise) return false;
-    vec_push(p->ctx->arena, &p->masks, then ? condition : ir_op1(p->ctx, OP_NOT, condition));
-    *rest = e->op.args[then ? 1 : 2];
-    return true;
-}
 
 static void take_apart(Product *p, const Expr *e) {
     Ctx *ctx = p->ctx;
@@ -75,11 +63,7 @@ static void take_apart(Product *p, const Expr *e) {
         take_apart(p, e->op.args[0]);
         return;
     }
-    const Expr *rest;
-    if (take_mask(p, e, &rest))
-        take_apart(p, rest);
-    else
-        vec_push(ctx->arena, &p->factors, e);
+    vec_push(ctx->arena, &p->factors, e);
 }
 
 static void sort_by_id(const Expr **list, uint32_t n) {
@@ -110,31 +94,26 @@ static const Expr *reduce_node(Ctx *ctx, ReduceOp op, const Indices *over, const
     return ir_intern(ctx, e);
 }
 
-static const Expr *sum(Ctx *ctx, const Indices *over, const Expr *body);
-
-static const Expr *with_masks(Product *p, const Expr *e) {
-    for (uint32_t i = p->masks.len; i-- > 0;)
-        e = ir_select(p->ctx, p->masks.at[i], e, ir_number(p->ctx, 0));
-    return e;
-}
-
-static const Expr *sum_inside(Product *p, const Indices *over) {
-    Ctx *ctx = p->ctx;
-    bool reads = p->factors.len >= 2;
-    for (uint32_t i = 0; i < p->factors.len; i++) reads &= p->factors.at[i]->kind == EX_READ;
+/* Masks stay inside the sum they guard, as one factor. */
+static const Expr *sum(Ctx *ctx, const Indices *over, const Expr *body) {
+    Product p = {.ctx = ctx, .over = over, .outside = ir_number(ctx, 1)};
+    take_apart(&p, body);
+    if (p.factors.len == 0) return p.outside; /* every index was multiplied out by the caller */
+    bool reads = p.factors.len >= 2;
+    for (uint32_t i = 0; i < p.factors.len; i++) reads &= p.factors.at[i]->kind == EX_READ;
     const Expr *inside;
     if (reads) {
-        inside = contract_node(ctx, over, p->factors.at, p->factors.len);
-    } else if (p->factors.len == 1 && p->factors.at[0]->kind == EX_REDUCE &&
-               p->factors.at[0]->reduce.op == REDUCE_SUM) {
-        const Expr *inner = p->factors.at[0];
+        inside = contract_node(ctx, over, p.factors.at, p.factors.len);
+    } else if (p.factors.len == 1 && p.factors.at[0]->kind == EX_REDUCE &&
+               p.factors.at[0]->reduce.op == REDUCE_SUM) {
+        const Expr *inner = p.factors.at[0];
         Indices both = {0};
         for (uint32_t i = 0; i < over->len; i++) vec_push(ctx->arena, &both, over->at[i]);
         for (uint32_t i = 0; i < inner->reduce.nover; i++)
             vec_push(ctx->arena, &both, inner->reduce.over[i]);
         inside = sum(ctx, &both, inner->reduce.body);
-    } else if (p->factors.len == 1 && p->factors.at[0]->kind == EX_CONTRACT) {
-        const Expr *inner = p->factors.at[0];
+    } else if (p.factors.len == 1 && p.factors.at[0]->kind == EX_CONTRACT) {
+        const Expr *inner = p.factors.at[0];
         Indices both = {0};
         for (uint32_t i = 0; i < over->len; i++) vec_push(ctx->arena, &both, over->at[i]);
         for (uint32_t i = 0; i < inner->contract.nover; i++)
@@ -143,20 +122,12 @@ static const Expr *sum_inside(Product *p, const Indices *over) {
                                           inner->contract.nfactors * sizeof *factors);
         inside = contract_node(ctx, &both, factors, inner->contract.nfactors);
     } else {
-        const Expr *product = p->factors.at[0];
-        for (uint32_t i = 1; i < p->factors.len; i++)
-            product = ir_mul(ctx, product, p->factors.at[i]);
+        const Expr *product = p.factors.at[0];
+        for (uint32_t i = 1; i < p.factors.len; i++)
+            product = ir_mul(ctx, product, p.factors.at[i]);
         inside = reduce_node(ctx, REDUCE_SUM, over, product);
     }
-    return inside;
-}
-
-static const Expr *sum(Ctx *ctx, const Indices *over, const Expr *body) {
-    Product p = {.ctx = ctx, .over = over, .outside = ir_number(ctx, 1)};
-    take_apart(&p, body);
-    const Expr *inside = p.outside;
-    if (p.factors.len) inside = ir_mul(ctx, p.outside, sum_inside(&p, over));
-    return with_masks(&p, inside);
+    return ir_mul(ctx, p.outside, inside);
 }
 
 /* Drops indices that the body does not use or that have one value only. */

@@ -2,7 +2,7 @@
  * interpreter. Every module is built three times: for the loss, for reverse and for forward mode.
  */
 #include "diff/diff.h"
-#include "lab.h"
+#include "wild.h"
 
 typedef void Builder(Lab *lab);
 
@@ -12,6 +12,19 @@ typedef struct Leaves {
     Tensor *at[MAX_LEAVES];
     uint32_t n;
 } Leaves;
+
+/* The sum over all elements of all roots. */
+static void set_loss_of_roots(Lab *l) {
+    Ctx *c = &l->ctx;
+    const Expr *total = ir_number(c, 0);
+    for (uint32_t i = 0; i < l->m->roots.len; i++) {
+        Tensor *tensor = l->m->roots.at[i].tensor;
+        Index **at = ir_free_indices(c, tensor, NULL);
+        const Expr *value = ir_op1(c, OP_TANH, ir_read_at(c, tensor, at));
+        total = ir_add(c, total, ir_reduce(c, REDUCE_SUM, at, tensor->rank, value));
+    }
+    l->m->loss = lab_scalar(l, "loss", total);
+}
 
 static Leaves real_leaves(const Lab *l) {
     Leaves leaves = {.n = 0};
@@ -23,9 +36,16 @@ static Leaves real_leaves(const Lab *l) {
     return leaves;
 }
 
-static void open_case(Lab *l, Builder *build) {
-    lab_open(l);
-    build(l);
+/* With no builder: the random module of the seed. */
+static void open_case(Lab *l, Builder *build, uint64_t seed) {
+    if (build) {
+        lab_open(l);
+        build(l);
+    } else {
+        wild_module(l, seed, 3, 4);
+        set_loss_of_roots(l);
+    }
+    l->m->roots.len = 0;
     lab_root(l, l->m->loss);
     lab_normalize(l, BATCH);
 }
@@ -60,9 +80,10 @@ static void check_numbers(const char *name, Lab *l, const Leaves *gradients_of,
 }
 
 /* Forward mode along random directions is the product with the gradient. */
-static void check_forward(const char *name, Builder *build, const double *const *gradients) {
+static void check_forward(const char *name, Builder *build, uint64_t seed,
+                          const double *const *gradients) {
     Lab lab, *l = &lab;
-    open_case(l, build);
+    open_case(l, build, seed);
     Leaves leaves = real_leaves(l);
     Tensor *tangents[MAX_LEAVES];
     for (uint32_t i = 0; i < leaves.n; i++)
@@ -88,11 +109,11 @@ static void check_forward(const char *name, Builder *build, const double *const 
     lab_close(l);
 }
 
-static void check(const char *name, Builder *build) {
+static void check_case(const char *name, Builder *build, uint64_t seed) {
     int failures = test_failures;
     Lab plain, lab, *l = &lab;
-    open_case(&plain, build);
-    open_case(l, build);
+    open_case(&plain, build, seed);
+    open_case(l, build, seed);
     Leaves leaves = real_leaves(l);
     diff_reverse(&l->ctx, l->m, leaves.at, leaves.n);
     for (uint32_t i = 0; i < leaves.n; i++) {
@@ -105,11 +126,21 @@ static void check(const char *name, Builder *build) {
     const double *gradients[MAX_LEAVES];
     for (uint32_t i = 0; i < leaves.n; i++)
         gradients[i] = map_get(&values.arrays, map_get(&l->m->gradients, leaves.at[i]));
-    check_numbers(name, &plain, &leaves, gradients);
-    check_forward(name, build, gradients);
+    if (build) check_numbers(name, &plain, &leaves, gradients);
+    check_forward(name, build, seed, gradients);
     if (test_failures > failures || getenv("SHOW")) printf("%s\n%s\n", name, lab_print(l));
     lab_close(l);
     lab_close(&plain);
+}
+
+static void check(const char *name, Builder *build) {
+    check_case(name, build, 0);
+}
+
+static void check_wild(uint64_t seed) {
+    char name[40];
+    snprintf(name, sizeof name, "seed %llu", (unsigned long long)seed);
+    check_case(name, NULL, seed);
 }
 
 /* ---- helpers ---- */
@@ -532,7 +563,12 @@ static void ties(void) {
     lab_close(l);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        check_wild(strtoull(argv[1], NULL, 10));
+        TEST_END();
+    }
+    for (uint64_t seed = 1; seed <= 100; seed++) check_wild(seed);
     check("dense", build_dense);
     check("conv, padded", build_conv_padded);
     check("conv, strided", build_conv_strided);

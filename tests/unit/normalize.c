@@ -1,5 +1,5 @@
 /* Normal form: what becomes of modules, and that their values stay. */
-#include "lab.h"
+#include "wild.h"
 
 /* y[b, u] = max(bias[u] + sum[i] x[b, i] * w[u, i], 0) */
 static void dense(void) {
@@ -45,7 +45,18 @@ static void three_factors(void) {
     lab_close(l);
 }
 
-int main(void) {
+static void wild(uint64_t seed) {
+    int failures = test_failures;
+    Lab lab;
+    wild_module(&lab, seed, 4, 4);
+    lab_normalize(&lab, 1 + (int64_t)(seed % 3));
+    lab_close(&lab);
+    if (test_failures > failures) printf("seed %llu\n", (unsigned long long)seed);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) wild(strtoull(argv[1], NULL, 10));
+    for (uint64_t seed = 1; argc == 1 && seed <= 300; seed++) wild(seed);
     dense();
     three_factors();
     TEST_END();
