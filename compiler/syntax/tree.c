@@ -111,7 +111,11 @@ Tree *tree_string(Parser *p, Span span) {
 }
 
 Tree *tree_import(Parser *p, Span span, Span string) {
-    Tree *tree = new_tree(p, T_IMPORT, span);
+    uint32_t length;
+    const char *text = token_text(p, string, &length);
+    bool closed = length > 1 && text[length - 1] == '"'; /* else reported by the lexer */
+    Tree *tree = new_tree(p, closed ? T_IMPORT : T_ERROR, span);
+    if (!closed) return tree;
     tree->text.value = unescape(p, string);
     return tree;
 }
