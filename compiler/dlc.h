@@ -105,6 +105,17 @@ typedef struct DlcSummary {
 } DlcSummary;
 DLC_API const DlcSummary *dlc_summary(Dlc *dlc, const DlcOptions *options);
 
+/* A model of sequences for one element at a time, for generation. `start` sets the state; `advance`
+ * takes one element (inputs[0]), gives the outputs at its place and moves the state on. Parameters
+ * lie as in the model that dlc_compile makes with the same options. */
+typedef struct DlcAdvance {
+    DlrtFunction *start, *advance;
+    int64_t state_bytes, arena_bytes;
+} DlcAdvance;
+/* NULL, without a message, for a model that is not such a function: other reads than the
+ * recurrences' go to earlier or later places. */
+DLC_API const DlcAdvance *dlc_advance(Dlc *dlc, const DlcOptions *options);
+
 /* For gradient checks, in double precision: the loss in training mode, its gradient by reverse
  * mode, its derivative along a direction by forward mode. Inputs of the functions: the model's
  * inputs and targets; for `tangent` then one array per checked tensor, the direction. */

@@ -84,6 +84,19 @@ DLRT_API bool dlrt_evaluate(DlrtSession *session, const DlrtData *data, DlrtPart
 DLRT_API bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int64_t first,
                            int64_t n, void *const *outputs, DlrtError *error);
 
+/* How dlrt_sample chooses. top_k 0 and top_p 0: no limit. */
+typedef struct DlrtSampling {
+    double temperature; /* 0: the greatest score */
+    int64_t top_k;
+    double top_p;
+    uint64_t seed;
+} DlrtSampling;
+
+/* A class drawn from scores[0..n-1] (logarithms of probabilities, but for a constant); a function
+ * of the scores, the seed and the position alone. */
+DLRT_API int64_t dlrt_sample(const double *scores, int64_t n, const DlrtSampling *sampling,
+                             uint64_t position);
+
 typedef struct DlrtEpoch {
     int64_t epoch, epochs; /* from 1 */
     double train_loss;     /* mean over the epoch, as it went */

@@ -21,6 +21,11 @@ typedef struct Options {
     uint64_t seed;
     bool has_seed;
     double tolerance; /* 0: not given */
+    /* generate */
+    const char *prompt, *until;
+    int64_t length, top_k;
+    double temperature, top_p;
+    bool has_temperature;
     DlcSetting *settings;
     size_t nsettings;
     bool json, help, inference, f64, verify_each, expect, split, show, check_only;
@@ -66,6 +71,25 @@ bool put_picture(FILE *out, const DlrtPort *port, const float *values);
 void put_bytes(FILE *out, double bytes);
 void put_count(FILE *out, double count);
 
+/* run.c: a compiled model, its data and its weights. */
+typedef struct Run {
+    Driver *driver;
+    const Options *options;
+    const DlrtModel *model;
+    DlrtTrainSpec spec; /* the file's, with the options in */
+    const DlrtDataSpec *data_spec;
+    DlrtData *data;
+    DlrtSession *session;
+    bool own_session;
+    double drawn; /* when the progress line was last drawn */
+} Run;
+
+/* Compiles the model and finds its train and data blocks; `reuse`: what the REPL trained last. */
+int open_model(Run *run, Driver *driver, const Options *options, bool reuse);
+int open_data(Run *run);
+int load_weights(Run *run);
+void close_run(Run *run);
+
 int run_check(Driver *driver, const Options *options);
 int run_summary(Driver *driver, const Options *options);
 int run_compile(Driver *driver, const Options *options);
@@ -73,6 +97,7 @@ int run_fmt(Driver *driver, const Options *options);
 int run_train(Driver *driver, const Options *options);
 int run_eval(Driver *driver, const Options *options);
 int run_predict(Driver *driver, const Options *options);
+int run_generate(Driver *driver, const Options *options);
 int run_gradcheck(Driver *driver, const Options *options);
 int run_repl(Driver *driver, const Options *options);
 /* expect.c: `check --verify` */

@@ -25,6 +25,10 @@ const Verb verbs[] = {
      run_eval},
     {"predict", "outputs of a trained model", "Needs --weights, from `dlc train --save`.",
      run_predict},
+    {"generate", "a sequence, element by element",
+     "For models that say what comes next: an input t[T]: class(V), an output [T, V] of scores or\n"
+     "probabilities. Needs --weights, and the data for its alphabet.",
+     run_generate},
     {"gradcheck", "check derivatives",
      "Compares, in double precision and for every parameter and input, reverse mode with forward "
      "mode and with\n"

@@ -14,6 +14,7 @@ typedef enum OptionKind {
     OPT_COUNT,
     OPT_SEED,
     OPT_NUMBER,
+    OPT_TEMPERATURE,
     OPT_SETTING
 } OptionKind;
 
@@ -30,22 +31,33 @@ typedef struct Option {
 static const Option table[] = {
     {"--model", OPT_TEXT, FIELD(model), NULL, "NAME",
      "which model of the file (default: the last)"},
-    {"--data", OPT_TEXT, FIELD(data), " train eval predict ", "PATH",
+    {"--data", OPT_TEXT, FIELD(data), " train eval predict generate ", "PATH",
      "folder in which the sources are looked up, or the file itself"},
     {"--epochs", OPT_COUNT, FIELD(epochs), " train ", "N", "passes over the training data"},
     {"--batch", OPT_COUNT, FIELD(batch), " train eval predict compile summary gradcheck ", "N",
      "examples in a batch"},
     {"--set", OPT_SETTING, 0, " train compile ", "NAME=NUMBER",
      "an argument of the optimizer: --set lr=0.01"},
-    {"--seed", OPT_SEED, FIELD(seed), " train eval predict gradcheck ", "N",
+    {"--seed", OPT_SEED, FIELD(seed), " train eval predict generate gradcheck ", "N",
      "seed of initialisation, split, order and draws"},
     {"--save", OPT_TEXT, FIELD(save), " train ", "FILE", "write the weights (safetensors)"},
     {"--resume", OPT_TEXT, FIELD(resume), " train ", "FILE", "go on from saved weights"},
-    {"--weights", OPT_TEXT, FIELD(weights), " eval predict ", "FILE",
+    {"--weights", OPT_TEXT, FIELD(weights), " eval predict generate ", "FILE",
      "weights saved by `train --save`"},
     {"--part", OPT_TEXT, FIELD(part), " eval predict ", "PART",
      "train, valid or test (default: the last that there is)"},
-    {"--count", OPT_COUNT, FIELD(count), " predict ", "N", "examples to predict (default: all)"},
+    {"--count", OPT_COUNT, FIELD(count), " predict generate ", "N",
+     "examples to predict (default: all), texts to generate (default: 1)"},
+    {"--prompt", OPT_TEXT, FIELD(prompt), " generate ", "TEXT", "what the text begins with"},
+    {"--length", OPT_COUNT, FIELD(length), " generate ", "N",
+     "elements to generate (default: 500)"},
+    {"--temperature", OPT_TEMPERATURE, FIELD(temperature), " generate ", "X",
+     "below 1 likelier, above 1 more varied, 0 always the likeliest (default: 1)"},
+    {"--top-k", OPT_COUNT, FIELD(top_k), " generate ", "N", "choose among the N likeliest"},
+    {"--top-p", OPT_NUMBER, FIELD(top_p), " generate ", "X",
+     "choose among the likeliest that make up the share X"},
+    {"--until", OPT_TEXT, FIELD(until), " generate ", "TEXT",
+     "end before this (default for lines: the end of the line)"},
     {"--show", OPT_FLAG, FIELD(show), " predict ", NULL, "draw each example beside its prediction"},
     {"--json", OPT_FLAG, FIELD(json), " check train eval predict summary gradcheck ", NULL,
      "one JSON object a line on stdout"},
@@ -54,10 +66,11 @@ static const Option table[] = {
     {"--emit", OPT_TEXT, FIELD(emit), " compile ", "STAGES",
      "any of syntax, sema, ir, diff, plan, codegen, llvm, asm, obj, header"},
     {"--target", OPT_TEXT, FIELD(triple), " compile ", "TRIPLE", "compile for another machine"},
-    {"--cpu", OPT_TEXT, FIELD(cpu), " compile train eval predict ", "NAME",
+    {"--cpu", OPT_TEXT, FIELD(cpu), " compile train eval predict generate ", "NAME",
      "compile for this processor"},
     {"--inference", OPT_FLAG, FIELD(inference), " compile ", NULL, "without the training step"},
-    {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict ", NULL, "double precision"},
+    {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict generate ", NULL,
+     "double precision"},
     {"--tolerance", OPT_NUMBER, FIELD(tolerance), " gradcheck ", "X",
      "largest relative difference allowed (default 1e-6)"},
     {"--check", OPT_FLAG, FIELD(check_only), " fmt ", NULL,
@@ -161,6 +174,11 @@ static bool store(const Option *option, const char *text, Options *options) {
     case OPT_NUMBER:
         if (parse_number(text, (double *)field)) return true;
         fprintf(stderr, "dlc: %s wants a number, got `%s`\n", option->name, text);
+        return false;
+    case OPT_TEMPERATURE:
+        options->has_temperature = true;
+        if (parse_number(text, (double *)field) && *(double *)field >= 0) return true;
+        fprintf(stderr, "dlc: %s wants a number from 0, got `%s`\n", option->name, text);
         return false;
     case OPT_SETTING: return parse_setting(text, options);
     }

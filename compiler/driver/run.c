@@ -8,19 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the three verbs need. */
-typedef struct Run {
-    Driver *driver;
-    const Options *options;
-    const DlrtModel *model;
-    DlrtTrainSpec spec; /* the file's, with the options in */
-    const DlrtDataSpec *data_spec;
-    DlrtData *data;
-    DlrtSession *session;
-    bool own_session;
-    double drawn; /* when the progress line was last drawn */
-} Run;
-
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number) {
@@ -28,7 +15,7 @@ static void on_interrupt(int signal_number) {
     interrupted = 1;
 }
 
-static void close_run(Run *run) {
+void close_run(Run *run) {
     if (run->data) dlrt_data_close(run->data);
     if (run->session && run->own_session) dlrt_session_close(run->session);
     run->data = NULL;
@@ -45,8 +32,7 @@ static const char *shown_file(const Options *options) {
     return options->file ? options->file : "the session";
 }
 
-/* Compiles the model and finds its train and data blocks. */
-static int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
+int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
     *run = (Run){.driver = driver, .options = options};
     const DlrtTrainSpec *spec = dlc_train_spec(driver->dlc, options->model);
     run->spec = spec ? *spec : (DlrtTrainSpec){.epochs = 10, .batch = 64};
@@ -65,7 +51,7 @@ static int open_model(Run *run, Driver *driver, const Options *options, bool reu
     return run->model ? status : EXIT_WRONG;
 }
 
-static int open_data(Run *run) {
+int open_data(Run *run) {
     DlrtError error = {0};
     if (!run->data_spec) {
         fprintf(stderr,
@@ -223,7 +209,7 @@ int run_train(Driver *driver, const Options *options) {
 
 /* ---- eval and predict --------------------------------------------------------------------- */
 
-static int load_weights(Run *run) {
+int load_weights(Run *run) {
     DlrtError error = {0};
     int64_t epoch;
     if (run->session) return EXIT_GOOD;

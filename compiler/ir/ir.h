@@ -301,6 +301,13 @@ bool ir_order(Ctx *ctx, Module *m);
 void ir_normalize(Ctx *ctx, Module *m);
 /* Drops equations that no root, update, gradient or loss needs. */
 void ir_prune(Ctx *ctx, Module *m);
+typedef Vec(Tensor *) Tensors;
+/* A model of sequences as a function of one element: a module for one example and one place of
+ * `sequence` ([batch, T]; *input stands for it), whose recurrences remember in *states. *start sets
+ * these to what is read before the first place. NULL for a model that is no such function (it sums
+ * over time, or uses the position). m is in normal form and stays as it is. */
+Module *ir_advance(Ctx *ctx, const Module *m, Tensor *sequence, Module **start, Tensor **input,
+                   Tensors *states);
 /* Asserts every invariant stated in this header. */
 void ir_verify(Ctx *ctx, const Module *m, bool normal_form);
 
