@@ -175,6 +175,6 @@ void plan_order(Planner *p) {
     for (uint32_t i = 0; i < n;) i = emit_group(&o, i);
     for (uint32_t i = 0; i < n; i++) emit_component(&o, &o.components[i]);
     DLC_ASSERT(p->ctx, o.out.len == n, ((Span){0, 0}));
-    memcpy(p->nodes.at, o.out.at, n * sizeof *o.out.at);
+    if (n) memcpy(p->nodes.at, o.out.at, n * sizeof *o.out.at);
     plan_uses(p);
 }
