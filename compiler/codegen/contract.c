@@ -208,26 +208,11 @@ static void choose_tile(Contract *c) {
 /* ---- the stores of a tile ---------------------------------------------------------------------
  */
 
-typedef struct Weight {
-    uint32_t total;
-} Weight;
-
-static void weigh(void *data, const Expr *e) {
-    Weight *weight = data;
-    if (e->kind == EX_READ) weight->total += 2;
-    if (e->kind == EX_DRAW) weight->total += 60;
-    if (e->kind != EX_OP) return;
-    bool is_long = e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF);
-    weight->total += is_long ? 20 : 1;
-}
-
 /* Code for the stores at each place of the tile is large when they compute much. */
 static void choose_stores(Contract *c) {
     Gen *g = c->g;
-    Weight weight = {0};
-    for (uint32_t i = 0; i < c->kernel->nstores; i++)
-        ir_visit(g->ctx, c->kernel->stores[i].value, weigh, &weight);
-    c->by_loop = c->rows > 2 && weight.total * c->rows * c->columns > 200;
+    uint32_t weight = scalar_stores_weight(g, c->kernel);
+    c->by_loop = c->rows > 2 && weight * c->rows * c->columns > 200;
     if (!c->by_loop) return;
     uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
     uint32_t reals = c->rows * width;

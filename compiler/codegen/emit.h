@@ -107,6 +107,7 @@ typedef struct Axis {
 typedef struct Axes {
     Axis *at;
     uint32_t len;
+    bool compact;    /* one masked loop along the vector axis instead of a loop and a tail */
     uint32_t vector; /* number of the axis with the kernel's vector index; len when it has none */
 } Axes;
 Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindices);
@@ -144,6 +145,9 @@ void point_know(Gen *g, Point *p, const Expr *e, LLVMValueRef value);
 LLVMValueRef scalar_real(Gen *g, Point *p, const Expr *e);
 LLVMValueRef scalar_bool(Gen *g, Point *p, const Expr *e);
 LLVMValueRef scalar_int(Gen *g, Point *p, const Expr *e);
+/* About how many instructions the expression is; all stores of the kernel. */
+uint32_t scalar_weight(Gen *g, const Expr *e);
+uint32_t scalar_stores_weight(Gen *g, const Kernel *k);
 /* The address of tensor[subs] at the first lane, and the stride along `along` in elements when it
  * is affine in it (*stride), else *stride = INT64_MIN. */
 LLVMValueRef scalar_address(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs,

@@ -37,9 +37,21 @@ static void loop_vectors(Gen *g, const Point *p, const Nest *nest, LLVMValueRef 
     loop_end(g, &loop, NULL, NULL);
 }
 
+static void masked_vectors(Gen *g, const Point *p, const Nest *nest, LLVMValueRef begin,
+                           LLVMValueRef extent, const char *name) {
+    Loop loop = loop_begin(g, begin, extent, gen_i64(g, g->lanes), name);
+    LLVMValueRef rest = LLVMBuildSub(g->b, extent, loop.counter, "");
+    at_vector(g, p, nest, loop.counter, g->lanes, gen_lane_mask(g, rest, g->lanes));
+    loop_end(g, &loop, NULL, NULL);
+}
+
 static void known_turns(Gen *g, const Point *p, const Nest *nest, int64_t turns) {
     int64_t full = turns - turns % g->lanes, rest = turns - full;
     LLVMValueRef begin = gen_i64(g, full);
+    if (full && rest && nest->axes->compact) {
+        masked_vectors(g, p, nest, gen_i64(g, 0), gen_i64(g, turns), "masked");
+        return;
+    }
     if (full == g->lanes)
         at_vector(g, p, nest, gen_i64(g, 0), g->lanes, NULL);
     else if (full)
@@ -55,16 +67,17 @@ static void known_turns(Gen *g, const Point *p, const Nest *nest, int64_t turns)
 }
 
 static void unknown_turns(Gen *g, const Point *p, const Nest *nest, LLVMValueRef extent) {
+    if (nest->axes->compact) {
+        masked_vectors(g, p, nest, gen_i64(g, 0), extent, "masked");
+        return;
+    }
     LLVMValueRef full = LLVMBuildAnd(g->b, extent, gen_i64(g, -(int64_t)g->lanes), "");
     loop_vectors(g, p, nest, gen_i64(g, 0), full, g->lanes);
     if (!gen_has_masks(g)) {
         loop_vectors(g, p, nest, full, extent, 1);
         return;
     }
-    Loop tail = loop_begin(g, full, extent, gen_i64(g, g->lanes), "tail");
-    LLVMValueRef rest = LLVMBuildSub(g->b, extent, tail.counter, "");
-    at_vector(g, p, nest, tail.counter, g->lanes, gen_lane_mask(g, rest, g->lanes));
-    loop_end(g, &tail, NULL, NULL);
+    masked_vectors(g, p, nest, full, extent, "tail");
 }
 
 static void loop_axes(Gen *g, const Point *p, const Nest *nest, uint32_t number) {

@@ -254,21 +254,12 @@ static Part initial(Gen *g, const Fold *f, uint32_t lanes) {
 /* ---- kernels ----------------------------------------------------------------------------------
  */
 
-static void weigh(void *data, const Expr *e) {
-    uint32_t *weight = data;
-    *weight += 1;
-    if (e->kind == EX_DRAW) *weight += 40;
-    if (e->kind == EX_OP && (e->op.op == OP_POW || (e->op.op >= OP_EXP && e->op.op <= OP_ERF)))
-        *weight += 15;
-}
-
 /* Several accumulators where the innermost loop is long and the body small. */
 static uint32_t unrolling(Gen *g, const Fold *f, uint32_t width) {
     if (f->is_arg || f->axes.len == 0) return 1;
-    uint32_t weight = 0, unroll = MAX_UNROLL;
-    ir_visit(g->ctx, f->body, weigh, &weight);
-    if (weight > 25) unroll = 2;
-    if (weight > 60) unroll = 1;
+    uint32_t weight = scalar_weight(g, f->body), unroll = MAX_UNROLL;
+    if (weight > 20) unroll = 2;
+    if (weight > 50) unroll = 1;
     int64_t inner = f->axes.at[f->order[f->axes.len - 1]].turns;
     while (inner >= 0 && unroll > 1 && inner < 2 * (int64_t)(unroll * width)) unroll /= 2;
     return unroll;

@@ -533,6 +533,27 @@ LLVMValueRef scalar_int(Gen *g, Point *p, const Expr *e) {
     return spread(g, p, value(g, p, e));
 }
 
+static void weigh(void *data, const Expr *e) {
+    uint32_t *weight = data;
+    if (e->kind == EX_READ) *weight += 2;
+    if (e->kind == EX_DRAW) *weight += 60;
+    if (e->kind != EX_OP) return;
+    bool is_long = e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF);
+    *weight += is_long ? 20 : 1;
+}
+
+uint32_t scalar_weight(Gen *g, const Expr *e) {
+    uint32_t weight = 0;
+    ir_visit(g->ctx, e, weigh, &weight);
+    return weight;
+}
+
+uint32_t scalar_stores_weight(Gen *g, const Kernel *k) {
+    uint32_t weight = 0;
+    for (uint32_t i = 0; i < k->nstores; i++) ir_visit(g->ctx, k->stores[i].value, weigh, &weight);
+    return weight;
+}
+
 /* ---- writes --------------------------------------------------------------------------------- */
 
 void scalar_store(Gen *g, Point *p, const Tensor *tensor, const Expr *const *subs,

@@ -11,7 +11,7 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
-static const char passes[] = "function("
+static const char passes[] = "mergefunc,function("
                              "early-cse,"
                              "instcombine<no-verify-fixpoint>,"
                              "simplifycfg,"
