@@ -84,6 +84,14 @@ DLRT_API bool dlrt_evaluate(DlrtSession *session, const DlrtData *data, DlrtPart
 DLRT_API bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int64_t first,
                            int64_t n, void *const *outputs, DlrtError *error);
 
+/* Pictures for a sheet: count times [channels, height, width], values in 0..1. */
+typedef struct DlrtPictures {
+    const float *values;
+    int64_t count, channels, height, width; /* channels 1: grey, 3: red, green, blue */
+} DlrtPictures;
+/* Writes them as one PNG file, aside and renamed. An error in a build without libpng. */
+DLRT_API bool dlrt_write_sheet(const DlrtPictures *pictures, const char *path, DlrtError *error);
+
 /* How dlrt_sample chooses. top_k 0 and top_p 0: no limit. */
 typedef struct DlrtSampling {
     double temperature; /* 0: the greatest score */

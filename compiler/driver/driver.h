@@ -20,7 +20,8 @@ typedef struct Options {
     int64_t epochs, batch, count; /* 0: not given */
     uint64_t seed;
     bool has_seed;
-    double tolerance; /* 0: not given */
+    double tolerance;       /* 0: not given */
+    const char *png, *port; /* predict */
     /* generate */
     const char *prompt, *until;
     int64_t length, top_k;

@@ -404,6 +404,64 @@ static void put_prediction(const Run *run, DlrtPart part, int64_t example, void 
     printf(run->options->show ? "\n\n" : "\n");
 }
 
+/* ---- pictures ------------------------------------------------------------------------------ */
+
+/* [H, W], [1, H, W] or [3, H, W] */
+static bool is_picture(const DlrtPort *port, DlrtPictures *p) {
+    bool channels = port->rank == 3 && (port->dims[0] == 1 || port->dims[0] == 3);
+    if (port->classes || (port->rank != 2 && !channels)) return false;
+    *p = (DlrtPictures){.channels = channels ? port->dims[0] : 1,
+                        .height = port->dims[port->rank - 2],
+                        .width = port->dims[port->rank - 1]};
+    return p->height > 1 && p->width > 1;
+}
+
+static bool is_asked(const Run *run, const DlrtPort *port, DlrtPictures *p) {
+    const char *name = run->options->port;
+    return is_picture(port, p) && (!name || strcmp(name, port->name) == 0);
+}
+
+/* The values of the port for n examples, as floats; NULL: no such port, or no memory. */
+static float *picture_values(const Run *run, DlrtPart part, int64_t n, void *const *outputs,
+                             DlrtPictures *p) {
+    const DlrtModel *m = run->model;
+    const DlrtPort *port = NULL;
+    uint32_t at = 0;
+    for (; at < m->noutputs && !port; at++)
+        if (is_asked(run, &m->outputs[at], p)) port = &m->outputs[at];
+    const void *output = port ? outputs[at - 1] : NULL;
+    for (at = 0; at < m->ninputs && !port; at++)
+        if (run->options->port && is_asked(run, &m->inputs[at], p)) port = &m->inputs[at];
+    if (!port) return NULL;
+    p->count = output && !port->batched ? 1 : n;
+    float *values = calloc((size_t)(p->count * port->elements), sizeof *values);
+    for (int64_t i = 0; values && i < p->count; i++) {
+        const void *array = output ? output : dlrt_data_example(run->data, part, at - 1, i);
+        int64_t first = output ? i * port->elements : 0;
+        for (int64_t k = 0; k < port->elements; k++)
+            values[i * port->elements + k] = (float)value_at(m, port, array, first + k);
+    }
+    return values;
+}
+
+static bool write_sheet(const Run *run, DlrtPart part, int64_t n, void *const *outputs,
+                        DlrtError *error) {
+    DlrtPictures pictures;
+    float *values = picture_values(run, part, n, outputs, &pictures);
+    if (!values) {
+        snprintf(error->message, sizeof error->message,
+                 "model `%s` has no output%s%s%s that is a picture, [H, W], [1, H, W] or [3, H, W]",
+                 run->model->name, run->options->port ? " `" : "",
+                 run->options->port ? run->options->port : "", run->options->port ? "`" : "");
+        return false;
+    }
+    pictures.values = values;
+    bool good = dlrt_write_sheet(&pictures, run->options->png, error);
+    free(values);
+    if (good) fprintf(stderr, "wrote %s\n", run->options->png);
+    return good;
+}
+
 static bool allocate_outputs(const DlrtModel *m, int64_t n, void **outputs) {
     for (uint32_t i = 0; i < m->noutputs; i++) {
         int64_t elements = m->outputs[i].elements * (m->outputs[i].batched ? n : 1);
@@ -428,7 +486,8 @@ int run_predict(Driver *driver, const Options *options) {
         snprintf(error.message, sizeof error.message, "out of memory for %lld predictions",
                  (long long)n);
     good = good && dlrt_predict(run.session, run.data, part, 0, n, outputs, &error);
-    for (int64_t i = 0; good && i < n; i++) {
+    if (good && options->png) good = write_sheet(&run, part, n, outputs, &error);
+    for (int64_t i = 0; good && !options->png && i < n; i++) {
         if (options->json)
             put_prediction_json(&run, part, i, outputs);
         else
