@@ -261,9 +261,9 @@ static bool bind_tensor(const Place *p, Scope *scope, const Tree *param, Argumen
     Ctx *ctx = p->x->ctx;
     Value v = arg.value;
     if (v.kind == VALUE_ERROR) return false;
-    if (v.kind == VALUE_CALLABLE) {
-        diag_error(ctx, arg.span, "%s: `%s` is a tensor, and this is a function", what,
-                   param->decl.name);
+    if (value_is_word(&v)) {
+        diag_error(ctx, arg.span, "%s: `%s` is a tensor, and this is %s", what, param->decl.name,
+                   value_shape(ctx, &v));
         return false;
     }
     const char *name = arena_printf(ctx->arena, "%s%s", scope->path, param->decl.name);

@@ -144,8 +144,10 @@ static Value base_of(const Place *p, const Tree *indexed) {
         v = value_here(p, v);
     else
         v = eval(p, indexed->indexed.base);
-    if (v.kind == VALUE_CALLABLE) {
-        diag_error(ctx, indexed->span, "`%s` is called with ( ), it has no elements",
+    if (value_is_word(&v)) {
+        diag_error(ctx, indexed->span,
+                   v.kind == VALUE_TEXT ? "`%s` is a text, it has no elements"
+                                        : "`%s` is called with ( ), it has no elements",
                    text_of(ctx, indexed->indexed.base));
         return value_error();
     }

@@ -36,6 +36,10 @@ Value value_here(const Place *p, Value v) {
     return v;
 }
 
+bool value_is_word(const Value *v) {
+    return v->kind == VALUE_CALLABLE || v->kind == VALUE_TEXT;
+}
+
 bool value_is_constant(const Value *v) {
     int64_t whole;
     return v->kind == VALUE_TENSOR && v->rank == 0 &&
@@ -45,6 +49,7 @@ bool value_is_constant(const Value *v) {
 
 const char *value_shape(Ctx *ctx, const Value *v) {
     if (v->kind == VALUE_CALLABLE) return "a function";
+    if (v->kind == VALUE_TEXT) return arena_printf(ctx->arena, "the text \"%s\"", v->text);
     if (v->kind == VALUE_ERROR) return "an error";
     if (v->rank == 0) return v->expr->type == TY_BOOL ? "a truth value" : "a number";
     Text text = text_new(ctx->arena);
@@ -61,8 +66,9 @@ const char *value_shape(Ctx *ctx, const Value *v) {
 
 const Expr *number_of(const Place *p, const Value *v, Span span) {
     if (v->kind == VALUE_ERROR) return NULL;
-    if (v->kind == VALUE_CALLABLE)
-        diag_error(p->x->ctx, span, "this is a function, where a number is wanted");
+    if (value_is_word(v))
+        diag_error(p->x->ctx, span, "this is %s, where a number is wanted",
+                   value_shape(p->x->ctx, v));
     else if (v->expr->type == TY_BOOL)
         diag_error(p->x->ctx, span, "this is a truth value, where a number is wanted");
     else
@@ -77,9 +83,9 @@ const Expr *eval_scalar(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     Text text = text_new(ctx->arena);
     syntax_print_tree(&text, tree);
-    if (v.kind == VALUE_CALLABLE) {
-        diag_error(ctx, tree->span, "`%s` is a function; here a number is wanted",
-                   text_string(&text));
+    if (value_is_word(&v)) {
+        diag_error(ctx, tree->span, "`%s` is %s; here a number is wanted", text_string(&text),
+                   value_shape(ctx, &v));
         return NULL;
     }
     Diag *d = diag_error(ctx, tree->span, "`%s` is a tensor %s; here one number is wanted",
@@ -210,8 +216,8 @@ static bool check_operand(const Place *p, Op op, const Value *v, Span span, uint
                           const Value *all) {
     Ctx *ctx = p->x->ctx;
     if (v->kind == VALUE_ERROR) return false;
-    if (v->kind == VALUE_CALLABLE) {
-        diag_error(ctx, span, "this is a function; `%s` takes numbers", op_text(op));
+    if (value_is_word(v)) {
+        diag_error(ctx, span, "this is %s; `%s` takes numbers", value_shape(ctx, v), op_text(op));
         return false;
     }
     bool is_truth = v->expr->type == TY_BOOL;
@@ -313,6 +319,13 @@ static bool whole_power(Ctx *ctx, const Value *a, const Value *b, Value *out) {
     return true;
 }
 
+/* Two texts are equal or not; what is no text equals none. */
+static Value compare_texts(Ctx *ctx, Operator op, const Value *a, const Value *b) {
+    if (a->kind == VALUE_ERROR || b->kind == VALUE_ERROR) return value_error();
+    bool equal = a->kind == b->kind && a->text == b->text;
+    return value_of(ir_truth(ctx, equal == (op == OPR_EQ)));
+}
+
 static Value eval_binary(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     Operator op = tree->op.op;
@@ -325,6 +338,9 @@ static Value eval_binary(const Place *p, const Tree *tree) {
         right.known = &known;
     }
     args[1] = eval(&right, tree->op.b);
+    if ((op == OPR_EQ || op == OPR_NE) &&
+        (args[0].kind == VALUE_TEXT || args[1].kind == VALUE_TEXT))
+        return compare_texts(ctx, op, &args[0], &args[1]);
     bool whole = is_whole(&args[0]) && is_whole(&args[1]);
     Value power;
     if (whole && ((op == OPR_DIV && p->is_size) || op == OPR_MOD))
@@ -552,9 +568,7 @@ Value eval(const Place *p, const Tree *tree) {
     case T_IF: return eval_choice(p, tree);
     case T_REDUCE: return eval_reduction(p, tree);
     case T_PIPE: return eval_pipe(p, tree);
-    case T_STRING:
-        diag_error(ctx, tree->span, "a text cannot stand in an expression");
-        return value_error();
+    case T_STRING: return (Value){.kind = VALUE_TEXT, .text = sym(ctx, tree->text.value)};
     default: return value_error();
     }
 }

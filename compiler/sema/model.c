@@ -232,8 +232,9 @@ static void add_output(Expander *x, const Tree *name) {
     Place place = place_in(x->root, *x->root->position + 1);
     Value v = eval(&place, name);
     if (v.kind == VALUE_ERROR) return;
-    if (v.kind == VALUE_CALLABLE) {
-        diag_error(ctx, name->span, "`%s` is a function; an output is a tensor", name->name);
+    if (value_is_word(&v)) {
+        diag_error(ctx, name->span, "`%s` is %s; an output is a tensor", name->name,
+                   value_shape(ctx, &v));
         return;
     }
     for (uint32_t i = 0; i < x->m->roots.len; i++)
@@ -408,8 +409,10 @@ Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression) {
     place.ranges = infer_ranges(&place, expression, NULL, NULL, NULL, NULL);
     Value v = place.ranges ? eval(&place, expression) : value_error();
     if (v.kind == VALUE_ERROR) return NULL;
-    if (v.kind == VALUE_CALLABLE) {
-        diag_error(ctx, expression->span, "this is a function or a layer; call it to see a value");
+    if (value_is_word(&v)) {
+        diag_error(ctx, expression->span,
+                   v.kind == VALUE_TEXT ? "this is a text; it has no value of its own"
+                                        : "this is a function or a layer; call it to see a value");
         return NULL;
     }
     if (x->leaves.len) {

@@ -68,7 +68,8 @@ typedef Vec(const char *) Names; /* for "did you mean" */
 typedef enum ValueKind {
     VALUE_ERROR, /* reported already: whoever meets one says nothing */
     VALUE_TENSOR,
-    VALUE_CALLABLE
+    VALUE_CALLABLE,
+    VALUE_TEXT /* an argument such as "same", to be compared with others */
 } ValueKind;
 
 /* VALUE_TENSOR: element [at...] is `expr`; a number has rank 0. When the value is a tensor of the
@@ -83,6 +84,7 @@ typedef struct Value {
     const Expr **hidden;
     bool is_truth; /* a tensor of truth values, stored as 0 and 1; expr is the BOOL */
     const Callable *callable;
+    Sym text;
 } Value;
 
 typedef enum CallableKind {
@@ -246,9 +248,10 @@ Value value_error(void);
 Value value_of(const Expr *scalar);
 Value value_tensor(Ctx *ctx, Tensor *tensor, uint32_t nhidden, const Expr *const *hidden);
 Value value_callable(const Callable *callable);
+bool value_is_word(const Value *v);        /* neither numbers nor an error: a function or a text */
 bool value_is_constant(const Value *v);    /* a number or truth value known at compile time */
 Value value_here(const Place *p, Value v); /* as it is read where a batch index is bound */
-const char *value_shape(Ctx *ctx, const Value *v); /* "[3, 4]"; "a number"; "a layer" */
+const char *value_shape(Ctx *ctx, const Value *v); /* "[3, 4]"; "a number"; "a function" */
 
 Value eval(const Place *p, const Tree *tree);
 /* Reports a name that is none of `names` and no function. */

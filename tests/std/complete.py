@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every definition of compiler/std is tested and documented, and the compiler knows none of their names.
+"""Every definition of compiler/std is tested, and the compiler knows none of their names.
 
 usage: complete.py ROOT
 """
@@ -9,6 +9,7 @@ import sys
 
 # Words of the language that the library also uses for a definition of another kind, and what the printer of equations
 # writes for a parameter that no text initialised.
+VALUED = {"activations.dl", "layers.dl", "metrics.dl", "optimizers.dl", "initialisers.dl"}
 WORDS = {"uniform", "normal", "zeros"}
 
 
@@ -23,7 +24,6 @@ def main():
     known = list(definitions(root))
     derived = "".join(path.read_text() for path in sorted(root.glob("tests/std/*.dl")))
     valued = (root / "tests/unit/library.c").read_text()
-    documented = (root / "docs/language.md").read_text().split("## The library")[1].split("\n## ")[0]
     compiler = {path: re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for folder in ("compiler", "grammar", "runtime")
                 for path in sorted((root / folder).rglob("*")) if path.suffix in (".c", ".h", ".def", ".y", ".l")}
     wrong = 0
@@ -32,11 +32,8 @@ def main():
         if kind in ("fn", "layer") and not word.search(re.sub(r"#.*", "", derived)):
             print(f"{file}: no model in tests/std checks the derivative of {kind} {name}")
             wrong += 1
-        if name != "join" and not word.search(valued):
+        if file in VALUED and name != "join" and not word.search(valued):
             print(f"{file}: tests/unit/library.c does not check the values of {kind} {name}")
-            wrong += 1
-        if not word.search(documented):
-            print(f"docs/language.md does not list {kind} {name} in the library")
             wrong += 1
         for path, text in compiler.items():
             if name not in WORDS and f'"{name}"' in text:
