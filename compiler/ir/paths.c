@@ -85,26 +85,32 @@ static uint32_t depth(const Path *path) {
     return path ? path->depth : 0;
 }
 
-/* Conditions are only ever added in front, so the common ones are a common tail. */
-static const Path *common(const Path *a, const Path *b) {
-    while (depth(a) > depth(b)) a = a->up;
-    while (depth(b) > depth(a)) b = b->up;
-    while (a != b) a = a->up, b = b->up;
-    return a;
+static const Path *extended(Ctx *ctx, const Path *up, const Expr *condition, bool truth) {
+    Path *path = ARENA_NEW(ctx->arena, Path);
+    *path = (Path){up, condition, truth, depth(up) + 1};
+    return path;
+}
+
+static bool has_condition(const Path *path, const Path *like) {
+    for (; path; path = path->up)
+        if (path->condition == like->condition && path->truth == like->truth) return true;
+    return false;
+}
+
+/* The conditions of a that b has as well. */
+static const Path *common(Ctx *ctx, const Path *a, const Path *b) {
+    if (a == b || !a || !b) return a == b ? a : NULL;
+    const Path *up = common(ctx, a->up, b);
+    if (!has_condition(b, a)) return up;
+    return up == a->up ? a : extended(ctx, up, a->condition, a->truth);
 }
 
 static void reach(void *data, const Expr *child) {
     Walk *w = data;
     uint32_t number = (uint32_t)(uintptr_t)map_get(&w->paths->nodes, child) - 1;
     const Path **of = &w->paths->of[number];
-    *of = w->reached[number] ? common(*of, w->path) : w->path;
+    *of = w->reached[number] ? common(w->ctx, *of, w->path) : w->path;
     w->reached[number] = true;
-}
-
-static const Path *extended(Ctx *ctx, const Path *up, const Expr *condition, bool truth) {
-    Path *path = ARENA_NEW(ctx->arena, Path);
-    *path = (Path){up, condition, truth, depth(up) + 1};
-    return path;
 }
 
 Paths ir_paths(Ctx *ctx, const Expr *root) {

@@ -163,11 +163,13 @@ UNUSED static const char *lab_print(Lab *lab) {
 UNUSED static void lab_normalize(Lab *lab, int64_t batch) {
     Ctx *ctx = &lab->ctx;
     Module *m = lab->m;
+    if (getenv("TRACE")) fputs(lab_print(lab), stderr);
     ir_verify(ctx, m, false);
     if (!ir_order(ctx, m)) return;
     IrValues before = lab_values(lab, batch);
     ir_eval(ctx, m, &before);
     ir_normalize(ctx, m);
+    if (getenv("TRACE")) fputs(lab_print(lab), stderr);
     ir_verify(ctx, m, true);
     IrValues after = lab_values(lab, batch);
     ir_eval(ctx, m, &after);
