@@ -17,7 +17,7 @@ const Verb verbs[] = {
     {"compile", "write an object file and its header",
      "Writes FILE.o and FILE.h, which a C program links and includes; they need nothing else. With "
      "--emit,\n"
-     "prints what the named stages make of the model instead (obj and header: writes those files).",
+     "prints what the named stages make of the model instead (obj: writes the object file).",
      run_compile},
     {"train", "train on data",
      "Runs the file's train block and prints how it goes, epoch by epoch.", run_train},
@@ -89,11 +89,13 @@ static int run(const Verb *verb, const Options *options) {
         return EXIT_WRONG;
     }
     int status = EXIT_GOOD;
-    /* fmt reads the file itself, as text; everyone else wants its definitions. */
-    if (options->file && verb->run != run_fmt && !dlc_load(driver.dlc, options->file))
-        status = show_messages(&driver, options);
-    else
+    /* fmt reads the file itself, as text; everyone else wants its definitions. A session begins
+     * whatever the file is like. */
+    bool loaded = !options->file || verb->run == run_fmt || dlc_load(driver.dlc, options->file);
+    if (loaded || verb->run == run_repl)
         status = verb->run(&driver, options);
+    else
+        status = show_messages(&driver, options);
     if (driver.session) dlrt_session_close(driver.session);
     dlc_close(driver.dlc);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -66,7 +66,7 @@ static const Option table[] = {
     {"--json", OPT_FLAG, FIELD(json), " check train eval predict summary gradcheck ", NULL,
      "one JSON object a line on stdout"},
     {"--output", OPT_TEXT, FIELD(output), " compile ", "FILE",
-     "the object file (also -o); - for stdout"},
+     "the object file (also -o), or where --emit writes; - for stdout"},
     {"--emit", OPT_TEXT, FIELD(emit), " compile ", "STAGES",
      "any of syntax, sema, ir, diff, plan, codegen, llvm, asm, obj, header"},
     {"--target", OPT_TEXT, FIELD(triple), " compile ", "TRIPLE", "compile for another machine"},

@@ -2,6 +2,7 @@
  */
 #include "driver/driver.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,18 +33,26 @@ static const char *shown_file(const Options *options) {
     return options->file ? options->file : "the session";
 }
 
+/* Does the command mean the model that the session has just trained? */
+static bool means_trained(const Driver *driver, const Options *options) {
+    return driver->session && !options->weights &&
+           (!options->model || strcmp(options->model, driver->model->name) == 0);
+}
+
 int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
     *run = (Run){.driver = driver, .options = options};
-    const DlrtTrainSpec *spec = dlc_train_spec(driver->dlc, options->model);
+    reuse = reuse && means_trained(driver, options);
+    const DlrtTrainSpec *spec =
+        dlc_train_spec(driver->dlc, reuse ? driver->model->name : options->model);
     run->spec = spec ? *spec : (DlrtTrainSpec){.epochs = 10, .batch = 64};
     if (options->epochs) run->spec.epochs = options->epochs;
     if (options->batch) run->spec.batch = options->batch;
     if (options->has_seed) run->spec.seed = options->seed;
     run->data_spec = dlc_data_spec(driver->dlc, spec ? spec->data : NULL);
-    if (reuse && driver->session && !options->weights) {
+    if (reuse) {
         run->model = driver->model;
         run->session = driver->session;
-        return EXIT_GOOD;
+        return show_messages(driver, options);
     }
     DlcOptions compile = compile_options(options);
     run->model = dlc_compile(driver->dlc, &compile);
@@ -154,6 +163,17 @@ static void keep_session(Run *run) {
     run->own_session = false;
 }
 
+/* Whether the weights can be written is found out before the training, not after it. */
+static bool can_save(const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    char *folder = strndup(length ? path : "./", length ? length : 2);
+    bool good = folder && access(folder, W_OK) == 0;
+    if (!good) fprintf(stderr, "error: cannot write %s: %s\n", path, strerror(errno));
+    free(folder);
+    return good;
+}
+
 static int train(Run *run) {
     const Options *options = run->options;
     DlrtError error = {0};
@@ -203,6 +223,7 @@ int run_train(Driver *driver, const Options *options) {
                 run.model->evaluate && run.model->nparams ? "`optimizer`" : "`loss`");
         return EXIT_WRONG;
     }
+    if (options->save && !can_save(options->save)) return EXIT_WRONG;
     status = open_data(&run);
     return status == EXIT_GOOD ? train(&run) : status;
 }
@@ -227,21 +248,22 @@ int load_weights(Run *run) {
     return EXIT_GOOD;
 }
 
-static bool choose_part(const Run *run, DlrtPart *part) {
+/* The part asked for, or the last that there is. */
+static int choose_part(const Run *run, DlrtPart *part) {
     for (int i = DLRT_PARTS - 1; i >= 0; i--) {
         bool asked = run->options->part && strcmp(run->options->part, part_names[i]) == 0;
         bool found = dlrt_data_count(run->data, (DlrtPart)i) > 0;
         if (asked && !found) {
             fprintf(stderr, "error: the data has no %s part\n", part_names[i]);
-            return false;
+            return EXIT_USAGE;
         }
         if (asked || (!run->options->part && found)) {
             *part = (DlrtPart)i;
-            return true;
+            return EXIT_GOOD;
         }
     }
     fprintf(stderr, "dlc: --part wants train, valid or test, got `%s`\n", run->options->part);
-    return false;
+    return EXIT_USAGE;
 }
 
 /* Everything that eval and predict need; EXIT_GOOD or closed. */
@@ -250,9 +272,9 @@ static int open_trained(Run *run, Driver *driver, const Options *options, DlrtPa
     if (status == EXIT_GOOD) status = load_weights(run);
     if (status == EXIT_GOOD) status = open_data(run);
     if (status != EXIT_GOOD) return status;
-    if (choose_part(run, part)) return EXIT_GOOD;
-    close_run(run);
-    return EXIT_USAGE;
+    status = choose_part(run, part);
+    if (status != EXIT_GOOD) close_run(run);
+    return status;
 }
 
 int run_eval(Driver *driver, const Options *options) {

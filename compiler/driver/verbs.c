@@ -103,10 +103,23 @@ static bool is_stage(const char *name) {
     return false;
 }
 
+/* Object files are not text: they go to a file of their own. */
+static bool mixes(const Options *options) {
+    const char *object = strstr(options->emit, "obj");
+    bool to_stdout = options->output && strcmp(options->output, "-") == 0;
+    if (object && (to_stdout || (options->output && strchr(options->emit, ',')))) {
+        fprintf(stderr, "dlc: --emit=obj goes to a file of its own: emit it alone, with -o FILE\n");
+        return true;
+    }
+    return false;
+}
+
 static int emit_all(Driver *driver, const Options *options, char *names) {
     DlcOptions compile = compile_options(options);
     FILE *out = stdout;
-    if (options->output && strcmp(options->output, "-") != 0) out = fopen(options->output, "w");
+    bool to_file = options->output && strcmp(options->output, "-") != 0;
+    if (mixes(options)) return EXIT_USAGE;
+    if (to_file && strcmp(names, "obj") != 0) out = fopen(options->output, "w");
     if (!out) {
         fprintf(stderr, "dlc: cannot write %s: %s\n", options->output, strerror(errno));
         return EXIT_WRONG;
@@ -132,6 +145,11 @@ static int emit_all(Driver *driver, const Options *options, char *names) {
 }
 
 int run_compile(Driver *driver, const Options *options) {
+    if (!options->emit && options->output && strcmp(options->output, "-") == 0) {
+        fprintf(stderr,
+                "dlc: an object and a header are two files: say -o FILE, or what to --emit\n");
+        return EXIT_USAGE;
+    }
     if (!options->emit) return write_files(driver, options, true, true);
     char *names = strdup(options->emit);
     if (!names) return EXIT_WRONG;

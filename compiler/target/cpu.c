@@ -6,6 +6,8 @@
  */
 #include "target/private.h"
 
+#include "cpus.h"
+
 #include <llvm-c/Target.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +121,29 @@ static bool describe_layout(Ctx *ctx, Machine *machine) {
     return is_64_bit;
 }
 
+static const char *const *known_cpus(const char *triple) {
+    return starts_with(triple, "x86_64")    ? cpus_x86_64
+           : starts_with(triple, "aarch64") ? cpus_aarch64
+           : starts_with(triple, "riscv64") ? cpus_riscv64
+                                            : NULL;
+}
+
+static bool check_cpu(Ctx *ctx, const Machine *machine) {
+    const char *const *known = known_cpus(machine->triple);
+    uint32_t n = 0;
+    for (; known && known[n]; n++)
+        if (strcmp(known[n], machine->cpu) == 0) return true;
+    if (n == 0) return true;
+    Diag *d = diag_error(ctx, (Span){0}, "`%s` has no processor called `%s`", machine->triple,
+                         machine->cpu);
+    const char *near = diag_nearest(machine->cpu, known, n);
+    if (near)
+        diag_help(ctx, d, "did you mean `%s`?", near);
+    else
+        diag_help(ctx, d, "`native` is this one");
+    return false;
+}
+
 const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu) {
     initialize_llvm();
     Machine *machine = ARENA_NEW(ctx->arena, Machine);
@@ -143,6 +168,7 @@ const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu) {
     }
     if (starts_with(machine->triple, "riscv64") && strcmp(machine->cpu, "generic") == 0)
         machine->cpu = "generic-rv64";
+    if (!is_this_machine && !check_cpu(ctx, machine)) return NULL;
     if (!describe_layout(ctx, machine)) {
         diag_error(ctx, (Span){0}, "the target `%s` does not have 64-bit pointers",
                    machine->triple);
