@@ -7,6 +7,8 @@
  */
 #include "driver/driver.h"
 
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@ typedef struct Repl {
     Driver *driver;
     const Options *options;
     bool terminal, done;
+    bool dropped;  /* ctrl-C: the line and the definition it belongs to are not wanted */
     bool failed;   /* some line failed: the exit status when input is not a terminal */
     char *pending; /* lines of an unfinished definition */
     char history[1024];
@@ -26,15 +29,7 @@ typedef struct Repl {
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-/* The next line without its newline, to be freed; NULL at the end of the input. */
-static char *read_line(Repl *repl, const char *prompt) {
-#ifdef DLC_HAVE_EDITLINE
-    if (repl->terminal) {
-        char *line = readline(prompt);
-        if (line && *line) add_history(line);
-        return line;
-    }
-#endif
+static char *read_plain_line(Repl *repl, const char *prompt) {
     if (repl->terminal) {
         fputs(prompt, stdout);
         fflush(stdout);
@@ -48,6 +43,42 @@ static char *read_line(Repl *repl, const char *prompt) {
     }
     if (length && line[length - 1] == '\n') line[length - 1] = 0;
     return line;
+}
+
+#ifdef DLC_HAVE_EDITLINE
+static sigjmp_buf before_line;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    siglongjmp(before_line, 1);
+}
+
+/* Ctrl-C drops what is being typed. libedit has put the terminal right before it passes the signal
+ * on, and begins the next line afresh. */
+static char *read_edited_line(Repl *repl, const char *prompt) {
+    struct sigaction action = {.sa_handler = on_interrupt}, before;
+    repl->dropped = false;
+    sigaction(SIGINT, NULL, &before);
+    if (sigsetjmp(before_line, 1) != 0) {
+        sigaction(SIGINT, &before, NULL);
+        repl->dropped = true;
+        putchar('\n');
+        return strdup("");
+    }
+    sigaction(SIGINT, &action, NULL);
+    char *line = readline(prompt);
+    sigaction(SIGINT, &before, NULL);
+    if (line && *line) add_history(line);
+    return line;
+}
+#endif
+
+/* The next line without its newline, to be freed; NULL at the end of the input. */
+static char *read_line(Repl *repl, const char *prompt) {
+#ifdef DLC_HAVE_EDITLINE
+    if (repl->terminal) return read_edited_line(repl, prompt);
+#endif
+    return read_plain_line(repl, prompt);
 }
 
 static void open_history(Repl *repl) {
@@ -223,7 +254,10 @@ int run_repl(Driver *driver, const Options *options) {
     while (!repl.done) {
         char *line = read_line(&repl, repl.pending ? "...> " : "dlc> ");
         if (!line) break;
-        take_line(&repl, line);
+        if (repl.dropped)
+            forget(&repl);
+        else
+            take_line(&repl, line);
         free(line);
         fflush(stdout);
     }

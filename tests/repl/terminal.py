@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The REPL at a terminal: prompts, a definition of several lines, history, ctrl-D.
+"""The REPL at a terminal: prompts, a definition of several lines, history, ctrl-C, ctrl-D.
 
 usage: terminal.py DLC
 """
@@ -65,6 +65,15 @@ def talk(dlc, home):
     t.wait_for("...> ")
     t.send("\r")  # an empty line gives up
     t.wait_for("unfinished")
+    t.wait_for("dlc> ")
+    t.send("f(3)\r")
+    t.wait_for("43")
+    t.wait_for("dlc> ")
+    t.send("model n {\r")
+    t.wait_for("...> ")
+    t.send("input")
+    time.sleep(0.2)
+    t.send("\x03")  # ctrl-C drops the definition, and nothing else
     t.wait_for("dlc> ")
     t.send("f(3)\r")
     t.wait_for("43")
