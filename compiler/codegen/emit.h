@@ -114,9 +114,7 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
 
 /* ---- vecmath.c: elementary functions on a real or a vector of reals ---- */
 /* Emits op (one of EXP, LOG, LOG1P, EXPM1, LOGISTIC, LOG1PEXP, TANH, SIN, COS, ERF, POW (two args),
- * SQRT, FLOOR, SIGN, ABS) inline; no call leaves the module. The bound in ulp is in vecmath.c's
- * table, which
- * --emit and docs/language.md quote. */
+ * SQRT, FLOOR, SIGN, ABS) inline; no call leaves the module. Bounds in ulp: vecmath.def. */
 LLVMValueRef vecmath(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- philox.c ---- */

@@ -3,16 +3,8 @@
  * in:   an operation and its arguments      out: instructions at the builder's place; no calls
  * leave the module, no table is in memory but the digits of 2/pi for huge arguments of sin and cos.
  *
- * The largest errors in ulp (f32: measured over all 2^32 arguments, pow over 2^26 random pairs;
- * f64: measured on 2^22 arguments spread over all exponents, against 113-bit results). All
- * functions are right at ±0, ±infinity, NaN, at the limits of over- and underflow and for numbers
- * below the normal range.
- *
- *               exp  log  log1p  expm1  logistic  log1pexp  tanh  sin  cos  erf  pow  sqrt
- *     f32       @@
- *     f64       @@
- *
- * floor, sign, abs are exact. On machines without fma the bounds grow by about half an ulp.
+ * vecmath.def states the largest errors. All functions are right at ±0, ±infinity, NaN, at the
+ * limits of over- and underflow and for numbers below the normal range.
  */
 #include "codegen/vecmath_private.h"
 
