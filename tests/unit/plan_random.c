@@ -1,5 +1,7 @@
 /* Random modules, planned, compiled and run against the interpreter: reads of all kinds, sums and
  * products of them, scatters, recurrences, updates. Usage: unit_plan_random [FIRST [COUNT]] */
+#include "diff/diff.h"
+
 #include "planned.h"
 
 enum { MAX_SPACE = 6, MAX_TENSORS = 40 };
@@ -319,6 +321,27 @@ static void leaves(Maker *m) {
     add_tensor(m, rig_leaf(r, TENSOR_STATE, "s2", 0, DIMS(rows, columns)));
 }
 
+/* The gradients of a mean of squares of something random. */
+static void gradients(Maker *m) {
+    Rig *r = m->r;
+    Ctx *c = &r->ctx;
+    Space any = {{rig_index(r, "batch", EXTENT_BATCH)}, 1};
+    Tensor *t = random_tensor(m, &any, false), *wanted[RIG_ARRAYS];
+    if (!t || ir_definition(r->m, t) == NULL) return;
+    Index **free = ir_free_indices(c, t, NULL);
+    const Expr *e = ir_read_at(c, t, free);
+    const Expr *sum = ir_reduce(c, REDUCE_SUM, free, t->rank, ir_mul(c, e, e));
+    r->m->loss = rig_define(r, "loss", 0, NULL, ir_div(c, sum, ir_batch(c)));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->nleaves; i++)
+        if (r->leaves[i].tensor->kind == TENSOR_PARAM || (roll(m, 2) && i < 2))
+            wanted[n++] = r->leaves[i].tensor;
+    ir_normalize(c, r->m);
+    if (diag_failed(c)) return;
+    diff_reverse(c, r->m, wanted, n);
+    for (uint32_t i = 0; i < n; i++) rig_root(r, map_get(&r->m->gradients, wanted[i]));
+}
+
 static void random_module(uint64_t seed) {
     Rig rig, *r = &rig;
     char what[40];
@@ -348,6 +371,7 @@ static void random_module(uint64_t seed) {
     if (roll(&m, 4)) updates(&m);
     for (uint32_t i = 0; i < m.ntensors; i++)
         if (roll(&m, 3) == 0 || i + 1 == m.ntensors) rig_root(r, m.tensors[i]);
+    if (roll(&m, 2)) gradients(&m);
     rig_run(r);
     rig_close(r);
 }
