@@ -20,7 +20,7 @@ class Terminal:
             os.execv(dlc, [dlc, "repl"])
         self.seen = ""
 
-    def wait_for(self, text, seconds=20):
+    def wait_for(self, text, seconds=60):
         """Reads until the text is there; what stands behind it stays for the next call."""
         until = time.time() + seconds
         while text not in self.seen:
@@ -39,13 +39,17 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def status(self):
-        for _ in range(200):
+        for _ in range(600):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
-            time.sleep(0.05)
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.fd, 4096).decode("utf-8", "replace")
+                except OSError:  # the other side is closed
+                    time.sleep(0.1)
         os.kill(self.pid, signal.SIGKILL)
-        return "none: it did not end"
+        return f"none: it did not end, and says {self.seen!r}"
 
 
 def talk(dlc, home):
