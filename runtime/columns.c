@@ -119,7 +119,7 @@ static bool add_item(Columns *columns, Mapping *mapping, int64_t column, bool on
 static bool apply_statement(Selection *s, const DlrtColumns *statement, uint32_t port,
                             Mapping *mapping) {
     for (uint32_t i = 0; i < statement->ncolumns; i++) {
-        int64_t first, last;
+        int64_t first = 0, last = 0;
         const DlrtColumn *column = &statement->columns[i];
         const DlrtPort *model_port = s->columns->loader->ports[port];
         if (column->onehot && model_port->classes)

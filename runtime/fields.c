@@ -97,7 +97,7 @@ static bool put_set(const Fill *fill, const Texts *set, double *values) {
     if (number_is_missing(text)) {
         if (set->count > 1) return put_missing(fill, values, set->count);
         /* One text or none: as a column of several would be. */
-        double unused[2];
+        double unused[2] = {0};
         bool good = put_missing(fill, unused, 2);
         if (set->count) values[0] = unused[0];
         return good;

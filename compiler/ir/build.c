@@ -509,7 +509,7 @@ static bool keeps_ints(Op op) {
 }
 
 const Expr *ir_op(Ctx *ctx, Op op, const Expr *const *given) {
-    const Expr *args[3];
+    const Expr *args[3] = {NULL};
     uint32_t n = rows[op].arity, first = op == OP_SELECT ? 1 : 0;
     bool ints = true, bools = op == OP_AND || op == OP_OR || op == OP_NOT;
     for (uint32_t i = 0; i < n; i++) {
