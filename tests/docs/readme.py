@@ -16,7 +16,8 @@ def without_comments(text):
 
 def main():
     dlc, root = sys.argv[1], pathlib.Path(sys.argv[2])
-    blocks = re.findall(r"^```\n(.*?)^```$", (root / "README.md").read_text(), re.M | re.S)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", (root / "README.md").read_text(), re.M | re.S)
+    blocks = [block for language, block in fences if not language]
     example = without_comments((root / "examples/digits.dl").read_text())
     library = (root / "compiler/std/layers.dl").read_text()
     done = subprocess.run([dlc, "compile", root / "examples/digits.dl", "--emit=grad"], capture_output=True, text=True)
