@@ -572,7 +572,21 @@ static void test_orthogonal(int64_t parts, int64_t a, int64_t b) {
     net_close(&net);
 }
 
+/* The second gate of an lstm begins open: its biases ~ forget_gates. */
+static void test_forget_gates(void) {
+    Net net;
+    if (!net_open(&net,
+                  "model m { input x[4, 2]; target y[4, 3]; output p = lstm(x, 3)\n"
+                  "loss mse(p, y); optimizer sgd }",
+                  1, 1))
+        return;
+    const double *b = param(&net, "lstm1.b");
+    for (int i = 0; b && i < 12; i++) EXPECT_NEAR(b[i], i / 3 == 1 ? 1 : 0, 0);
+    net_close(&net);
+}
+
 static void test_initialisers(void) {
+    test_forget_gates();
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) test_start(&starts[i]);
     test_orthogonal(1, 1, 1);
     test_orthogonal(1, 2, 2);
