@@ -77,7 +77,10 @@ typedef struct DlrtArgument {
 /* The readers of files: READER(name, "its named arguments", whether they name ports). */
 #define DLRT_READERS(READER)                                                                       \
     READER(csv, "header separator", false)                                                         \
-    READER(idx, "", true)
+    READER(idx, "", true)                                                                          \
+    READER(cifar, "", false)                                                                       \
+    READER(text, "stride", false)                                                                  \
+    READER(lines, "cut", false)
 
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {
@@ -133,6 +136,7 @@ typedef struct DlrtDataSpec {
 typedef struct DlrtTrainSpec {
     const char *model, *data;
     int64_t epochs, batch;
+    int64_t steps; /* instead of epochs; 0: not given */
     uint64_t seed;
 } DlrtTrainSpec;
 

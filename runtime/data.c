@@ -6,7 +6,6 @@
  */
 #include "runtime/private.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,116 +15,20 @@ int loader_find_port(const Loader *loader, const char *name) {
     return -1;
 }
 
-/* ---- values ------------------------------------------------------------------------------ */
-
-static uint64_t big_endian(const unsigned char *p, int bytes) {
-    uint64_t bits = 0;
-    for (int i = 0; i < bytes; i++) bits = bits << 8 | p[i];
-    return bits;
-}
-
-static double float_of(uint64_t bits) {
-    uint32_t low = (uint32_t)bits;
-    float value;
-    memcpy(&value, &low, sizeof value);
-    return value;
-}
-
-static double double_of(uint64_t bits) {
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-void block_row(const Block *block, int64_t row, double *values) {
-    int64_t n = block->elements;
-    const unsigned char *p = block->values;
-    switch (block->type) {
-    case NUMBER_U8:
-        for (int64_t i = 0; i < n; i++) values[i] = p[row * n + i];
-        break;
-    case NUMBER_I8:
-        for (int64_t i = 0; i < n; i++) values[i] = (int8_t)p[row * n + i];
-        break;
-    case NUMBER_I16:
-        for (int64_t i = 0; i < n; i++)
-            values[i] = (int16_t)(uint16_t)big_endian(p + (row * n + i) * 2, 2);
-        break;
-    case NUMBER_I32:
-        for (int64_t i = 0; i < n; i++)
-            values[i] = (int32_t)(uint32_t)big_endian(p + (row * n + i) * 4, 4);
-        break;
-    case NUMBER_F32:
-        for (int64_t i = 0; i < n; i++) values[i] = float_of(big_endian(p + (row * n + i) * 4, 4));
-        break;
-    case NUMBER_F64:
-        for (int64_t i = 0; i < n; i++) values[i] = double_of(big_endian(p + (row * n + i) * 8, 8));
-        break;
-    case NUMBER_NATIVE:
-        memcpy(values, (const double *)block->values + row * n, (size_t)n * sizeof *values);
-        break;
-    }
-}
-
-/* ---- storing ----------------------------------------------------------------------------- */
-
-/* The largest float and half its last place more: what is smaller rounds to a float. */
-#define FLOAT_LIMIT 3.4028235677973366e38
-
-/* False when a value does not fit the model's type. */
-static bool store_row(const PortData *p, uint32_t real_bytes, const double *row, int64_t example) {
-    unsigned char *to = p->values + (size_t)example * p->example_bytes;
-    bool good = true;
-    for (int64_t e = 0; e < p->elements; e++) {
-        if (p->classes) {
-            ((int32_t *)(void *)to)[e] = (int32_t)row[e];
-            continue;
-        }
-        double value = (row[e] - p->center[e]) * p->factor[e] + p->offset[e];
-        bool fits = real_bytes == 8 ? isfinite(value) : fabs(value) < FLOAT_LIMIT;
-        good = good && fits;
-        if (real_bytes == 8)
-            ((double *)(void *)to)[e] = value;
-        else
-            ((float *)(void *)to)[e] = fits ? (float)value : 0;
-    }
-    return good;
-}
-
-static bool store_port(Loader *loader, uint32_t port) {
-    PortData *p = &loader->data->ports[port];
-    int64_t first = 0;
-    double *row = pool_take(&loader->pool, p->elements, sizeof *row);
-    p->values = pool_take(&loader->data->pool, loader->rows, p->example_bytes);
-    if (!row || !p->values) return error_memory(loader->error, "the examples");
-    for (uint32_t s = 0; s < loader->spec->nsources; s++) {
-        const SourceRows *source = &loader->sources[s];
-        for (int64_t i = 0; i < source->rows; i++) {
-            if (loader->dropped[first + i]) continue;
-            block_row(&source->blocks[port], i, row);
-            if (store_row(p, loader->data->real_bytes, row, first + i)) continue;
-            Place place = {.path = source->blocks[port].path,
-                           .line = source->table ? source->table->lines[i] : 0};
-            return error_set(loader->error, place,
-                             "example %lld has a value of `%s` that is too large for the model's "
-                             "%u-bit numbers",
-                             (long long)i + 1, p->name, loader->data->real_bytes * 8);
-        }
-        first += source->rows;
-    }
-    return true;
-}
-
 /* ---- opening ----------------------------------------------------------------------------- */
 
 static bool prepare_ports(Loader *loader) {
+    int64_t most = 0;
     const DlrtModel *model = loader->model;
     DlrtData *data = loader->data;
     loader->nports = data->nports = model->ninputs + model->ntargets;
+    data->nsources = loader->spec->nsources;
     data->real_bytes = model->real_bytes;
     loader->ports = pool_take(&loader->pool, loader->nports, sizeof *loader->ports);
     data->ports = pool_take(&data->pool, loader->nports, sizeof *data->ports);
-    if (!loader->ports || !data->ports) return error_memory(loader->error, "the data");
+    data->first_row = pool_take(&data->pool, (int64_t)data->nsources + 1, sizeof(int64_t));
+    if (!loader->ports || !data->ports || !data->first_row)
+        return error_memory(loader->error, "the data");
     for (uint32_t i = 0; i < loader->nports; i++) {
         const DlrtPort *port =
             i < model->ninputs ? &model->inputs[i] : &model->targets[i - model->ninputs];
@@ -137,8 +40,10 @@ static bool prepare_ports(Loader *loader) {
         p->classes = port->classes;
         p->example_bytes = (size_t)bytes;
         if (!p->name || bytes < 0) return error_memory(loader->error, "the data");
+        if (port->elements > most) most = port->elements;
     }
-    return true;
+    data->row = pool_take(&data->pool, most, sizeof *data->row);
+    return data->row || error_memory(loader->error, "the data");
 }
 
 static bool read_sources(Loader *loader) {
@@ -152,6 +57,7 @@ static bool read_sources(Loader *loader) {
         loader->sources[i].spec = &loader->spec->sources[i];
         if (!reader_read(loader, &loader->sources[i])) return false;
         loader->rows += loader->sources[i].rows;
+        loader->data->first_row[i + 1] = loader->rows;
     }
     loader->dropped = pool_take(&loader->pool, loader->rows, sizeof *loader->dropped);
     return loader->dropped || error_memory(loader->error, "the data");
@@ -160,7 +66,7 @@ static bool read_sources(Loader *loader) {
 static bool open_all(Loader *loader) {
     if (!prepare_ports(loader)) return false;
     if (!read_sources(loader)) return false;
-    if (!columns_map(loader)) return false;
+    if (!columns_map(loader) || !characters_map(loader)) return false;
     if (!scale_drop_missing(loader)) return false;
     if (!parts_divide(loader)) return false;
     if (!scale_fill_missing(loader)) return false;
@@ -204,8 +110,9 @@ int64_t dlrt_data_count(const DlrtData *data, DlrtPart part) {
 }
 
 const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port, int64_t example) {
-    const PortData *p = &data->ports[port];
-    return p->values + (size_t)data->rows[part][example] * p->example_bytes;
+    void *shown = data->ports[port].shown;
+    store_fetch(data, port, data->rows[part][example], shown);
+    return shown;
 }
 
 const char *dlrt_data_class(const DlrtData *data, uint32_t port, int64_t k) {

@@ -30,21 +30,6 @@ typedef struct Idx {
     char shape[96]; /* for messages */
 } Idx;
 
-static bool is_element_shape(const Idx *idx, const DlrtPort *port) {
-    return idx->elements == port->elements;
-}
-
-static void port_shape(const DlrtPort *port, char *text, size_t size) {
-    size_t used = 0;
-    text[0] = 0;
-    for (uint32_t i = 0; i < port->rank && used + 1 < size; i++) {
-        int n =
-            snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)port->dims[i]);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    if (port->rank == 0) snprintf(text, size, "one number");
-}
-
 static bool read_magic(Idx *idx, const Bytes *bytes) {
     const unsigned char *p = bytes->data;
     Place place = {.path = idx->path};
@@ -100,13 +85,11 @@ static bool read_header(Idx *idx, const Bytes *bytes) {
 }
 
 static bool check_shape(const Idx *idx, const DlrtPort *port) {
-    char wanted[96];
-    if (is_element_shape(idx, port)) return true;
-    port_shape(port, wanted, sizeof wanted);
+    if (idx->elements == port->elements) return true;
     return error_set(idx->loader->error, (Place){.path = idx->path},
                      "an example here has %lld number%s (the file is %s), but `%s` takes %lld (%s)",
                      (long long)idx->elements, idx->elements == 1 ? "" : "s", idx->shape,
-                     port->name, (long long)port->elements, wanted);
+                     port->name, (long long)port->elements, reader_shape(port).text);
 }
 
 static bool check_size(const Idx *idx, const Bytes *bytes) {
@@ -157,12 +140,14 @@ static bool read_port(Loader *loader, const char *file, const DlrtPort *port, Bl
     if (!file_read(&loader->pool, idx.path, HEADER_LIMIT, &bytes, loader->error)) return false;
     if (!read_header(&idx, &bytes) || !check_shape(&idx, port)) return false;
     size_t whole = (size_t)(idx.header_bytes + idx.bytes);
-    if (!file_read(&loader->pool, idx.path, whole + 1, &bytes, loader->error)) return false;
+    Pool *pool = reader_pool(loader, idx.type->type);
+    if (!file_read(pool, idx.path, whole + 1, &bytes, loader->error)) return false;
     if (!check_size(&idx, &bytes)) return false;
     *block = (Block){.type = idx.type->type,
                      .path = idx.path,
                      .rows = idx.rows,
                      .elements = idx.elements,
+                     .step = idx.elements,
                      .values = bytes.data + idx.header_bytes};
     return check_values(&idx, port, block);
 }

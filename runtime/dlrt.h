@@ -41,7 +41,8 @@ DLRT_API DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *mod
                                   const char *path, uint64_t seed, DlrtError *error);
 DLRT_API void dlrt_data_close(DlrtData *data);
 DLRT_API int64_t dlrt_data_count(const DlrtData *data, DlrtPart part);
-/* The array of a port (inputs, then targets) of one example. */
+/* The array of a port (inputs, then targets) of one example. Valid until the next call for that
+ * port. */
 DLRT_API const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port,
                                        int64_t example);
 /* The text of class k of a port, or NULL when the data has no names for classes. */
@@ -70,7 +71,8 @@ DLRT_API bool dlrt_load(DlrtSession *session, const char *path, int64_t *epoch, 
 
 /* ---- running --------------------------------------------------------------------------- */
 
-/* Loss and metrics over a part. `metrics` has model->nmetrics values. */
+/* Loss and metrics over a part; of training windows that overlap, over so many that each target
+ * value is asked for once. `metrics` has model->nmetrics values. */
 typedef struct DlrtScores {
     bool present;
     int64_t count;
@@ -105,21 +107,25 @@ typedef struct DlrtSampling {
 DLRT_API int64_t dlrt_sample(const double *scores, int64_t n, const DlrtSampling *sampling,
                              uint64_t position);
 
+/* What was done since the last report: an epoch, or a tenth of the steps. */
 typedef struct DlrtEpoch {
-    int64_t epoch, epochs; /* from 1 */
-    double train_loss;     /* mean over the epoch, as it went */
+    int64_t epoch, epochs; /* epochs done, of how many */
+    int64_t step, steps;   /* where steps are counted; otherwise 0 */
+    double train_loss;     /* mean over the examples, as it went */
     DlrtScores valid;
     double seconds;
 } DlrtEpoch;
 
 typedef struct DlrtProgress {
     int64_t epoch, epochs, batch, batches;
-    double loss;    /* mean so far in this epoch */
-    double seconds; /* since the epoch began */
+    int64_t step, steps; /* where steps are counted; otherwise 0 */
+    double loss;         /* mean since the last report */
+    double seconds;      /* since the last report */
 } DlrtProgress;
 
 typedef struct DlrtTraining {
     int64_t epochs, batch; /* batch <= model->max_batch */
+    int64_t steps;         /* not 0: train until the session has taken so many, whatever `epochs` */
     int64_t first_epoch;   /* 0, or the number of epochs already done (--resume) */
     uint64_t seed;         /* order of the examples and random draws */
     void *user;
@@ -129,7 +135,7 @@ typedef struct DlrtTraining {
 } DlrtTraining;
 
 typedef struct DlrtTrained {
-    int64_t epochs; /* done */
+    int64_t epochs, steps; /* done */
     bool stopped;
     DlrtScores train, valid, test; /* at the end, in inference mode */
     double seconds;

@@ -1,7 +1,8 @@
 /* runtime/evaluate.c: loss and metrics over a part, and predictions.
  *
  * in: a session, data     out: scores in double precision; arrays of outputs
- * Batches have max_batch examples but for the last; each counts with its number of examples.
+ * Batches have max_batch examples but for the last; each counts with its number of examples. Of
+ * training windows that overlap so many are evaluated that each target value is asked for once.
  */
 #include "runtime/private.h"
 
@@ -36,10 +37,12 @@ bool dlrt_evaluate(DlrtSession *session, const DlrtData *data, DlrtPart part, Dl
     if (!model->evaluate)
         return error_set(error, (Place){0}, "model `%s` has neither loss nor metric", model->name);
     if (count == 0) return error_set(error, (Place){0}, "the data has no %s part", part_name(part));
+    int64_t every = part == DLRT_TRAIN ? data->overlap : 1;
+    count = (count + every - 1) / every;
     memset(session->sums, 0, ((size_t)model->nstats + 1) * sizeof *session->sums);
     for (int64_t first = 0; first < count; first += model->max_batch) {
         int64_t n = count - first < model->max_batch ? count - first : model->max_batch;
-        batch_gather(session, data, part, NULL, first, n);
+        batch_gather(session, data, part, NULL, first, n, every);
         add_batch(session, n);
     }
     for (uint32_t i = 0; i <= model->nstats; i++) session->sums[i] /= (double)count;
@@ -69,7 +72,7 @@ bool dlrt_predict(DlrtSession *session, const DlrtData *data, DlrtPart part, int
             int64_t bytes = port->elements * (port->classes ? 4 : model->real_bytes);
             session->results[i] = (char *)outputs[i] + (port->batched ? done * bytes : 0);
         }
-        batch_gather(session, data, part, NULL, first + done, batch);
+        batch_gather(session, data, part, NULL, first + done, batch, 1);
         DlrtCall call = session_call(session, batch);
         model->forward(&call);
     }

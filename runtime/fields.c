@@ -164,7 +164,7 @@ bool columns_fill(Columns *columns, uint32_t index) {
             pool_take(&loader->pool, size_product(source->rows, elements), sizeof *values);
         if (!values) return error_memory(loader->error, "the numbers of a table");
         source->blocks[p] =
-            (Block){NUMBER_NATIVE, source->table->path, source->rows, elements, values};
+            (Block){NUMBER_NATIVE, source->table->path, source->rows, elements, elements, values};
     }
     for (fill.row = 0; fill.row < source->rows; fill.row++) {
         table_row(source->table, fill.row, fill.fields);

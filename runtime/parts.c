@@ -2,7 +2,8 @@
  *
  * in: the sources' rows, the split of the data block, a seed
  * out: for each part its rows in ascending order; rows that were dropped are in none
- * invariant: every other row is in exactly one part.
+ * invariant: every other row is in exactly one part; but windows over a series are in none where
+ * that keeps a target value from being in two parts, or twice in validation and test.
  */
 #include "runtime/private.h"
 
@@ -68,7 +69,7 @@ static bool split_rows(const Loader *loader, Pool *pool, const int64_t *rows, in
 static bool collect(Loader *loader, const unsigned char *part_of) {
     DlrtData *data = loader->data;
     for (int64_t row = 0; row < loader->rows; row++)
-        if (!loader->dropped[row]) data->count[part_of[row]]++;
+        if (!loader->dropped[row] && part_of[row] < DLRT_PARTS) data->count[part_of[row]]++;
     for (int p = 0; p < DLRT_PARTS; p++) {
         int64_t next = 0;
         data->rows[p] = pool_take(&data->pool, data->count[p], sizeof *data->rows[p]);
@@ -77,6 +78,22 @@ static bool collect(Loader *loader, const unsigned char *part_of) {
             if (!loader->dropped[row] && part_of[row] == p) data->rows[p][next++] = row;
     }
     return true;
+}
+
+/* Windows: one beginning in `step` stays, where the part asks for fewer than there are; and none
+ * whose target reaches into the part that follows. */
+static void choose_windows(const SourceRows *source, unsigned char *part_of, DlrtData *data) {
+    const Windows *w = &source->windows;
+    if (w->other_step > w->train_step * data->overlap)
+        data->overlap = (w->other_step + w->train_step - 1) / w->train_step;
+    for (int64_t begin = 0, end; begin < source->rows; begin = end) {
+        unsigned char part = part_of[begin];
+        for (end = begin + 1; end < source->rows && part_of[end] == part;) end++;
+        int64_t step = part == DLRT_TRAIN ? w->train_step : w->other_step;
+        int64_t last = end < source->rows ? end - w->reach : end;
+        for (int64_t i = begin; i < end; i++)
+            if ((i - begin) % step || i >= last) part_of[i] = DLRT_PARTS;
+    }
 }
 
 bool parts_divide(Loader *loader) {
@@ -96,5 +113,9 @@ bool parts_divide(Loader *loader) {
         return error_set(loader->error, (Place){0},
                          "no examples are left: every row misses a value");
     if (n > 0 && !split_rows(loader, &loader->pool, rows, n, part_of)) return false;
+    loader->data->overlap = 1;
+    for (uint32_t s = 0; s < loader->spec->nsources; s++)
+        if (loader->sources[s].windows.train_step)
+            choose_windows(&loader->sources[s], part_of + loader->data->first_row[s], loader->data);
     return collect(loader, part_of);
 }

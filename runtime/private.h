@@ -1,8 +1,9 @@
 /* runtime/private.h: what the files of the runtime share with each other.
  *
- * Opening data goes: sources are read (data_csv.c into tables of text, data_idx.c into blocks of
- * numbers), tables become blocks (columns.c), rows are divided into parts (parts.c), missing values
- * are filled and values scaled (scale.c), and everything is stored as the model wants it (data.c).
+ * Opening data goes: sources are read (reader.c finds the reader: data_csv.c makes tables of text,
+ * data_text.c characters, the others blocks of numbers), tables and characters become blocks
+ * (columns.c, characters.c), rows are divided into parts (parts.c), missing values are filled and
+ * values scaled (scale.c), and everything is kept as examples for the model (store.c).
  */
 #ifndef DLRT_PRIVATE_H
 #define DLRT_PRIVATE_H
@@ -97,11 +98,13 @@ typedef enum NumberType {
     NUMBER_NATIVE /* double of this machine, NaN where the value is missing */
 } NumberType;
 
-/* The values of one port in one source: rows x elements numbers; other types are big-endian. */
+/* The values of one port in one source: rows x elements numbers; types of more than one byte are
+ * big-endian, but for NUMBER_NATIVE. From one row to the next it is `step` numbers: fewer than
+ * `elements` where rows overlap (windows over a series), more where something lies between them. */
 typedef struct Block {
     NumberType type;
     const char *path;
-    int64_t rows, elements;
+    int64_t rows, elements, step;
     void *values;
 } Block;
 
@@ -116,31 +119,61 @@ typedef struct Table {
     char separator;
 } Table;
 
-/* What was read from one source: a table (of which columns.c makes the blocks) or blocks. */
+/* Rows that are windows over a series: one begins at every unit of it. */
+typedef struct Windows {
+    int64_t train_step; /* of these rows, training takes every train_step-th; 0: no windows */
+    int64_t other_step; /* and the other parts every other_step-th: so that each target value is
+                           asked for once */
+    int64_t reach;      /* how many following rows have a target value that is this row's too */
+} Windows;
+
+/* Characters read, before they are numbered over all sources (characters.c). */
+typedef struct Characters {
+    uint32_t *codes; /* code points */
+    int64_t count;
+    bool lines; /* rows of equal length, each beginning with a newline and padded with newlines */
+} Characters;
+
+/* What was read from one source: a table (of which columns.c makes the blocks), characters (of
+ * which characters.c does) or blocks. */
 typedef struct SourceRows {
     const DlrtSource *spec;
+    const char *path; /* of the characters */
     Table *table;
+    Characters *characters;
     Block *blocks; /* one per port */
     int64_t rows;
+    Windows windows;
 } SourceRows;
 
-/* The data of one port, in the model's type. */
+/* The rows of one source: in the model's type, scaled; or as they were read, when that is much
+ * smaller (store.c). */
+typedef struct Segment {
+    unsigned char *ready; /* NULL: as read */
+    Block raw;
+} Segment;
+
+/* The data of one port. */
 typedef struct PortData {
     char *name;
     int64_t elements, classes;
-    size_t example_bytes;
-    unsigned char *values; /* of all kept and dropped rows, in the sources' order */
-    const char **texts;    /* names of the classes, or NULL */
+    size_t example_bytes; /* in the model's type */
+    Segment *segments;    /* one per source, of all kept and dropped rows */
+    unsigned char *shown; /* the example that dlrt_data_example gives */
+    const char **texts;   /* names of the classes, or NULL */
     int64_t ntexts;
     double *center, *factor, *offset; /* stored = (value - center) * factor + offset */
 } PortData;
 
 struct DlrtData {
     Pool pool;
-    uint32_t real_bytes, nports;
+    uint32_t real_bytes, nports, nsources;
     PortData *ports;
+    int64_t *first_row;        /* of each source; one more: the number of all */
+    double *row;               /* room for the values of one example */
     int64_t *rows[DLRT_PARTS]; /* example → row */
     int64_t count[DLRT_PARTS];
+    int64_t overlap; /* training examples that share target values: one of so many is evaluated */
 };
 
 /* All that the steps of opening share. */
@@ -162,7 +195,26 @@ typedef struct Loader {
 /* Readers (reader.c finds them by name). */
 bool csv_read(Loader *loader, SourceRows *source);
 bool idx_read(Loader *loader, SourceRows *source);
+bool cifar_read(Loader *loader, SourceRows *source);
+bool text_read(Loader *loader, SourceRows *source);
+bool lines_read(Loader *loader, SourceRows *source);
 bool reader_read(Loader *loader, SourceRows *source);
+/* A named argument of a source; NULL when it is not given. */
+const DlrtArgument *reader_setting(const SourceRows *source, const char *name);
+/* A named argument that is a whole number from `least` on; `value` stays when it is not given. */
+bool reader_count(Loader *loader, const SourceRows *source, const char *name, int64_t least,
+                  int64_t *value);
+bool reader_flag(Loader *loader, const SourceRows *source, const char *name, bool *value);
+/* The paths of the files that a source names, at most `limit`. */
+bool reader_files(Loader *loader, const SourceRows *source, const char **paths, uint32_t limit,
+                  uint32_t *count);
+/* Which rows of a series make examples, where an example has `targets` target values and the
+ * setting `stride` may be given: fills source->windows. A row begins every *unit values. */
+bool reader_windows(Loader *loader, SourceRows *source, int64_t targets, int64_t *unit);
+/* The pool for values of a type: those that stay as they were read live as long as the data. */
+Pool *reader_pool(Loader *loader, NumberType type);
+/* "3 x 32 x 32" or "one number". */
+Quoted reader_shape(const DlrtPort *port);
 
 /* The fields of a row. */
 void table_row(const Table *table, int64_t row, char **fields);
@@ -172,12 +224,17 @@ Place table_place(const Table *table, int64_t row, int64_t column);
 Quoted table_column(const Table *table, int64_t column);
 
 bool columns_map(Loader *loader);
+bool characters_map(Loader *loader);
 bool parts_divide(Loader *loader);
 bool scale_drop_missing(Loader *loader);
 bool scale_fill_missing(Loader *loader);
 bool scale_prepare(Loader *loader);
 /* One row of a block as doubles. */
 void block_row(const Block *block, int64_t row, double *values);
+/* Keeps the blocks of a port as examples of the model. */
+bool store_port(Loader *loader, uint32_t port);
+/* Writes an example of a port, in the model's type. */
+void store_fetch(const DlrtData *data, uint32_t port, int64_t row, void *to);
 const char *part_name(DlrtPart part);
 int loader_find_port(const Loader *loader, const char *name); /* -1: none of that name */
 
@@ -194,10 +251,10 @@ struct DlrtSession {
     uint64_t seed, step;
 };
 
-/* Copies n examples into the session's batch: those of order[first..], or first.. when it is NULL.
- */
+/* Copies n examples into the session's batch: those of order[first..], or without an order every
+ * `every`-th, from the one numbered `first` among these. */
 void batch_gather(DlrtSession *session, const DlrtData *data, DlrtPart part, const int64_t *order,
-                  int64_t first, int64_t n);
+                  int64_t first, int64_t n, int64_t every);
 /* A call of n examples in the batch, with `results` for the function to fill. */
 DlrtCall session_call(DlrtSession *session, int64_t n);
 double session_real(const DlrtSession *session, const void *values, int64_t i);

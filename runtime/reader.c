@@ -1,9 +1,10 @@
-/* runtime/reader.c: the readers by name.
+/* runtime/reader.c: the readers by name, and what they share.
  *
- * in: a source of a data block     out: its rows, as a table or as blocks
+ * in: a source of a data block     out: its rows, as a table, as characters or as blocks
  */
 #include "runtime/private.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct Reader {
@@ -19,7 +20,7 @@ enum { READERS = sizeof readers / sizeof readers[0] };
 
 bool reader_read(Loader *loader, SourceRows *source) {
     const char *name = source->spec->reader ? source->spec->reader : "";
-    char known[128] = "";
+    char known[256] = "";
     for (int i = 0; i < READERS; i++) {
         if (strcmp(readers[i].name, name) == 0) return readers[i].read(loader, source);
         size_t used = strlen(known);
@@ -31,4 +32,105 @@ bool reader_read(Loader *loader, SourceRows *source) {
     }
     return error_set(loader->error, (Place){0}, "no reader is called `%s`: there are %s",
                      error_quote(name).text, known);
+}
+
+/* ---- arguments --------------------------------------------------------------------------- */
+
+const DlrtArgument *reader_setting(const SourceRows *source, const char *name) {
+    for (uint32_t i = 0; i < source->spec->nargs; i++) {
+        const DlrtArgument *argument = &source->spec->args[i];
+        if (argument->name && strcmp(argument->name, name) == 0) return argument;
+    }
+    return NULL;
+}
+
+bool reader_count(Loader *loader, const SourceRows *source, const char *name, int64_t least,
+                  int64_t *value) {
+    const DlrtArgument *argument = reader_setting(source, name);
+    if (!argument) return true;
+    double number = argument->number;
+    bool good = argument->kind == DLRT_NUMBER && number == floor(number) &&
+                number >= (double)least && number <= 1e15;
+    if (good) *value = (int64_t)number;
+    return good || error_set(loader->error, (Place){0}, "%s: `%s` wants a whole number from %lld",
+                             source->spec->reader, name, (long long)least);
+}
+
+bool reader_flag(Loader *loader, const SourceRows *source, const char *name, bool *value) {
+    const DlrtArgument *argument = reader_setting(source, name);
+    if (!argument) return true;
+    *value = argument->boolean;
+    return argument->kind == DLRT_BOOL ||
+           error_set(loader->error, (Place){0}, "%s: `%s` wants true or false",
+                     source->spec->reader, name);
+}
+
+bool reader_files(Loader *loader, const SourceRows *source, const char **paths, uint32_t limit,
+                  uint32_t *count) {
+    const DlrtSource *spec = source->spec;
+    *count = 0;
+    for (uint32_t i = 0; i < spec->nargs; i++) {
+        const DlrtArgument *argument = &spec->args[i];
+        if (argument->name) continue;
+        if (argument->kind != DLRT_STRING || *count == limit)
+            return error_set(loader->error, (Place){0}, "%s takes the name%s of %s: %s(\"file\"%s)",
+                             spec->reader, limit > 1 ? "s" : "", limit > 1 ? "files" : "one file",
+                             spec->reader, limit > 1 ? ", …" : "");
+        const char *path =
+            file_find(&loader->pool, loader->spec, loader->path, argument->string, loader->error);
+        if (!path) return false;
+        paths[(*count)++] = path;
+    }
+    return *count > 0 ||
+           error_set(loader->error, (Place){0}, "%s needs the name of a file: %s(\"file\")",
+                     spec->reader, spec->reader);
+}
+
+Pool *reader_pool(Loader *loader, NumberType type) {
+    return type == NUMBER_U8 ? &loader->data->pool : &loader->pool;
+}
+
+Quoted reader_shape(const DlrtPort *port) {
+    Quoted shape = {"one number"};
+    size_t used = 0;
+    for (uint32_t i = 0; i < port->rank && used + 1 < sizeof shape.text; i++) {
+        int n = snprintf(shape.text + used, sizeof shape.text - used, "%s%lld", i ? " x " : "",
+                         (long long)port->dims[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return shape;
+}
+
+/* ---- windows ----------------------------------------------------------------------------- */
+
+static int64_t common_divisor(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static bool is_shuffled(const Loader *loader, const SourceRows *source) {
+    const double *percent = loader->spec->percent;
+    return source->spec->is_split && !loader->spec->in_order &&
+           (percent[DLRT_VALID] > 0 || percent[DLRT_TEST] > 0);
+}
+
+bool reader_windows(Loader *loader, SourceRows *source, int64_t targets, int64_t *unit) {
+    int64_t stride = targets;
+    if (!reader_count(loader, source, "stride", 1, &stride)) return false;
+    *unit = common_divisor(stride, targets);
+    source->windows = (Windows){stride / *unit, targets / *unit, targets / *unit - 1};
+    if (!is_shuffled(loader, source)) return true;
+    if (stride < targets)
+        return error_set(loader->error, (Place){0},
+                         "%s: with stride %lld the examples overlap, so that a shuffled split "
+                         "would ask in validation for what training has seen: say `, in_order` in "
+                         "the split",
+                         source->spec->reader, (long long)stride);
+    *unit = stride;
+    source->windows = (Windows){1, 1, 0};
+    return true;
 }

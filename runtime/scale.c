@@ -45,7 +45,7 @@ static bool find_fill(Loader *loader, uint32_t port, int64_t element, double *va
         int64_t row;
         const Block *block = find_row(loader, port, data->rows[DLRT_TRAIN][i], &row);
         if (block->type != NUMBER_NATIVE) continue;
-        double value = ((const double *)block->values)[row * block->elements + element];
+        double value = ((const double *)block->values)[row * block->step + element];
         if (!isnan(value)) values[n++] = value;
     }
     bool median = loader->spec->missing == DLRT_MISSING_MEDIAN;
@@ -65,7 +65,7 @@ static bool fill_element(Loader *loader, uint32_t port, int64_t element, double 
         const Block *block = &loader->sources[s].blocks[port];
         if (block->type != NUMBER_NATIVE) continue;
         for (int64_t row = 0; row < block->rows; row++) {
-            double *value = (double *)block->values + row * block->elements + element;
+            double *value = (double *)block->values + row * block->step + element;
             if (!isnan(*value)) continue;
             if (isnan(fill) && !find_fill(loader, port, element, values, &fill)) return false;
             *value = fill;
@@ -81,8 +81,9 @@ static bool drop_rows(Loader *loader) {
             const Block *block = &loader->sources[s].blocks[p];
             if (block->type != NUMBER_NATIVE) continue;
             const double *values = block->values;
-            for (int64_t i = 0; i < block->rows * block->elements; i++)
-                if (isnan(values[i])) loader->dropped[first + i / block->elements] = true;
+            for (int64_t row = 0; row < block->rows; row++)
+                for (int64_t e = 0; e < block->elements; e++)
+                    if (isnan(values[row * block->step + e])) loader->dropped[first + row] = true;
         }
     return true;
 }

@@ -16,6 +16,9 @@ typedef struct Train {
     const DlrtTraining *training;
     DlrtTrained *trained;
     int64_t *order, count;
+    int64_t batches;     /* of an epoch */
+    int64_t first, last; /* steps before this training and after it */
+    int64_t interval;    /* steps from report to report */
     DlrtError *error;
 } Train;
 
@@ -45,54 +48,92 @@ static bool fail_loss(const Train *t, int64_t epoch, int64_t batch, double loss)
                      (long long)epoch, (long long)batch);
 }
 
-/* The loss of an epoch, in *loss; false: an error. Stops between steps when the user asks. */
-static bool run_epoch(Train *t, int64_t epoch, double *loss) {
-    const DlrtTraining *training = t->training;
-    double began = dlrt_seconds(), sum = 0;
-    DlrtProgress progress = {.epoch = epoch,
-                             .epochs = training->epochs,
-                             .batches = (t->count + training->batch - 1) / training->batch};
-    dlrt_shuffle(t->order, t->count, training->seed, (uint64_t)epoch);
-    for (int64_t first = 0; first < t->count && !t->trained->stopped; first += training->batch) {
-        int64_t left = t->count - first, n = left < training->batch ? left : training->batch;
-        batch_gather(t->session, t->data, DLRT_TRAIN, t->order, first, n);
-        double step_loss = take_step(t, n);
-        progress.batch++;
-        if (!isfinite(step_loss)) return fail_loss(t, epoch, progress.batch, step_loss);
-        sum += step_loss * (double)n;
-        progress.loss = sum / (double)(first + n);
-        progress.seconds = dlrt_seconds() - began;
-        if (training->on_progress && !training->on_progress(training->user, &progress))
-            t->trained->stopped = true;
-    }
-    *loss = progress.loss;
-    /* Stopped after the last step: the epoch is done all the same. */
-    if (progress.batch == progress.batches) t->trained->epochs = epoch;
-    return true;
-}
-
 static bool evaluate_part(Train *t, DlrtPart part, DlrtScores *scores) {
     *scores = (DlrtScores){0};
     if (!t->session->model->evaluate || dlrt_data_count(t->data, part) == 0) return true;
     return dlrt_evaluate(t->session, t->data, part, scores, t->error);
 }
 
-static bool run_epochs(Train *t) {
+/* The step at `position`, counted from 0 over all epochs; its batch is gathered first. */
+static bool run_step(Train *t, int64_t position, double *loss, int64_t *n) {
     const DlrtTraining *training = t->training;
-    for (int64_t epoch = training->first_epoch + 1;
-         epoch <= training->epochs && !t->trained->stopped; epoch++) {
-        double began = dlrt_seconds();
-        DlrtEpoch report = {.epoch = epoch, .epochs = training->epochs};
-        if (!run_epoch(t, epoch, &report.train_loss)) return false;
-        if (t->trained->epochs < epoch) break;
-        if (!evaluate_part(t, DLRT_VALID, &report.valid)) return false;
-        report.seconds = dlrt_seconds() - began;
-        if (training->on_epoch && !training->on_epoch(training->user, &report))
-            t->trained->stopped = true;
+    int64_t epoch = position / t->batches + 1, batch = position % t->batches;
+    int64_t first = batch * training->batch, left = t->count - first;
+    if (batch == 0 || position == t->first)
+        dlrt_shuffle(t->order, t->count, training->seed, (uint64_t)epoch);
+    *n = left < training->batch ? left : training->batch;
+    batch_gather(t->session, t->data, DLRT_TRAIN, t->order, first, *n, 1);
+    *loss = take_step(t, *n);
+    return isfinite(*loss) || fail_loss(t, epoch, batch + 1, *loss);
+}
+
+/* Evaluates and reports what was done since the last report. */
+static bool report(Train *t, int64_t done, double loss, double began) {
+    const DlrtTraining *training = t->training;
+    DlrtEpoch epoch = {.epoch = done / t->batches,
+                       .epochs = training->epochs,
+                       .step = training->steps ? done : 0,
+                       .steps = training->steps,
+                       .train_loss = loss};
+    if (!evaluate_part(t, DLRT_VALID, &epoch.valid)) return false;
+    epoch.seconds = dlrt_seconds() - began;
+    if (training->on_epoch && !training->on_epoch(training->user, &epoch))
+        t->trained->stopped = true;
+    return true;
+}
+
+static void tell_progress(Train *t, int64_t done, double loss, double began) {
+    const DlrtTraining *training = t->training;
+    DlrtProgress progress = {.epoch = (done - 1) / t->batches + 1,
+                             .epochs = training->epochs,
+                             .step = training->steps ? done : 0,
+                             .steps = training->steps,
+                             .batch = (done - 1) % t->batches + 1,
+                             .batches = t->batches,
+                             .loss = loss,
+                             .seconds = dlrt_seconds() - began};
+    if (training->on_progress && !training->on_progress(training->user, &progress))
+        t->trained->stopped = true;
+}
+
+/* A report closes each epoch, or each tenth of a training that counts steps. Stops between steps
+ * when the user asks; a report that is due is made all the same. */
+static bool run_steps(Train *t) {
+    double began = dlrt_seconds(), sum = 0;
+    int64_t seen = 0;
+    for (int64_t position = t->first; position < t->last && !t->trained->stopped; position++) {
+        double loss;
+        int64_t n, done = position + 1;
+        if (!run_step(t, position, &loss, &n)) return false;
+        sum += loss * (double)n;
+        seen += n;
+        tell_progress(t, done, sum / (double)seen, began);
+        t->trained->epochs = done / t->batches;
+        t->trained->steps = done;
+        if (done % t->interval && done != t->last) continue;
+        if (!report(t, done, sum / (double)seen, began)) return false;
+        began = dlrt_seconds();
+        sum = 0;
+        seen = 0;
     }
     return evaluate_part(t, DLRT_TRAIN, &t->trained->train) &&
            evaluate_part(t, DLRT_VALID, &t->trained->valid) &&
            evaluate_part(t, DLRT_TEST, &t->trained->test);
+}
+
+/* Where training begins and ends, in steps. */
+static void find_range(Train *t) {
+    const DlrtTraining *training = t->training;
+    t->batches = (t->count + training->batch - 1) / training->batch;
+    if (training->steps) {
+        t->first = (int64_t)t->session->step;
+        t->last = training->steps;
+        t->interval = (training->steps + 9) / 10;
+    } else {
+        t->first = training->first_epoch * t->batches;
+        t->last = training->epochs * t->batches;
+        t->interval = t->batches;
+    }
 }
 
 static bool check(const Train *t) {
@@ -127,7 +168,8 @@ bool dlrt_train(DlrtSession *session, const DlrtData *data, const DlrtTraining *
     t.order = pool_take(&pool, t.count, sizeof *t.order);
     if (!t.order) return error_memory(error, "the order of the examples");
     session->seed = training->seed;
-    bool good = run_epochs(&t);
+    find_range(&t);
+    bool good = run_steps(&t);
     trained->seconds = dlrt_seconds() - began;
     pool_free(&pool);
     return good;

@@ -17,7 +17,7 @@ typedef struct Options {
     const char *file; /* the .dl file; NULL in the REPL */
     const char *model, *data, *save, *resume, *weights, *output, *emit, *triple, *cpu, *part,
         *color;
-    int64_t epochs, batch, count; /* 0: not given */
+    int64_t epochs, steps, batch, count; /* 0: not given */
     uint64_t seed;
     bool has_seed;
     double tolerance;       /* 0: not given */

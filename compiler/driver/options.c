@@ -34,6 +34,8 @@ static const Option table[] = {
     {"--data", OPT_TEXT, FIELD(data), " train eval predict generate ", "PATH",
      "folder in which the sources are looked up, or the file itself"},
     {"--epochs", OPT_COUNT, FIELD(epochs), " train ", "N", "passes over the training data"},
+    {"--steps", OPT_COUNT, FIELD(steps), " train ", "N",
+     "steps of a batch each, instead of epochs"},
     {"--batch", OPT_COUNT, FIELD(batch), " train eval predict compile summary gradcheck ", "N",
      "examples in a batch"},
     {"--set", OPT_SETTING, 0, " train compile ", "NAME=NUMBER",
@@ -225,6 +227,8 @@ bool options_parse(const Verb *verb, int nwords, char **words, Options *options)
             return complain("one file at a time, please: `%s` is a second one", words[at]);
         }
     }
+    if (options->steps && options->epochs)
+        return complain("a training counts --epochs or --steps, not both%s", "");
     const char *color = options->color;
     if (color && strcmp(color, "auto") != 0 && strcmp(color, "always") != 0 &&
         strcmp(color, "never") != 0)

@@ -45,7 +45,11 @@ int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
     const DlrtTrainSpec *spec =
         dlc_train_spec(driver->dlc, reuse ? driver->model->name : options->model);
     run->spec = spec ? *spec : (DlrtTrainSpec){.epochs = 10, .batch = 64};
-    if (options->epochs) run->spec.epochs = options->epochs;
+    if (options->steps) run->spec.steps = options->steps;
+    if (options->epochs) {
+        run->spec.epochs = options->epochs;
+        run->spec.steps = 0;
+    }
     if (options->batch) run->spec.batch = options->batch;
     if (options->has_seed) run->spec.seed = options->seed;
     run->data_spec = dlc_data_spec(driver->dlc, spec ? spec->data : NULL);
@@ -87,18 +91,26 @@ static bool on_progress(void *user, const DlrtProgress *p) {
         (now - run->drawn > 0.1 || p->batch == p->batches)) {
         run->drawn = now;
         char bar[31];
-        int64_t full = p->batches ? 30 * p->batch / p->batches : 0;
+        int64_t done = p->steps ? p->step : p->batch, all = p->steps ? p->steps : p->batches;
+        int64_t full = all ? 30 * done / all : 0;
         for (int i = 0; i < 30; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
         bar[30] = 0;
-        fprintf(stderr, "\repoch %lld/%lld [%s] %lld/%lld  loss %.4g \033[K", (long long)p->epoch,
-                (long long)p->epochs, bar, (long long)p->batch, (long long)p->batches, p->loss);
+        fputc('\r', stderr);
+        if (!p->steps)
+            fprintf(stderr, "epoch %lld/%lld ", (long long)p->epoch, (long long)p->epochs);
+        fprintf(stderr, "[%s] %lld/%lld  loss %.4g \033[K", bar, (long long)done, (long long)all,
+                p->loss);
         fflush(stderr);
     }
     return !interrupted;
 }
 
 static void epoch_json(const Run *run, const DlrtEpoch *e) {
-    printf("{\"event\":\"epoch\",\"epoch\":%lld,\"train\":{\"loss\":", (long long)e->epoch);
+    if (e->steps)
+        printf("{\"event\":\"steps\",\"step\":%lld,", (long long)e->step);
+    else
+        printf("{\"event\":\"epoch\",\"epoch\":%lld,", (long long)e->epoch);
+    printf("\"train\":{\"loss\":");
     put_json_number(stdout, e->train_loss);
     printf("}");
     if (e->valid.present) {
@@ -116,8 +128,10 @@ static bool on_epoch(void *user, const DlrtEpoch *e) {
         epoch_json(run, e);
     } else {
         if (isatty(STDERR_FILENO)) clear_line();
-        printf("epoch %*lld/%lld  loss %-8.5g", e->epochs > 99 ? 4 : 2, (long long)e->epoch,
-               (long long)e->epochs, e->train_loss);
+        int64_t done = e->steps ? e->step : e->epoch, all = e->steps ? e->steps : e->epochs;
+        int width = all > 9999 ? 7 : all > 99 ? 4 : 2;
+        printf("%s %*lld/%lld  loss %-8.5g", e->steps ? "step" : "epoch", width, (long long)done,
+               (long long)all, e->train_loss);
         if (e->valid.present) {
             printf("  valid: ");
             put_scores(stdout, run->model, &e->valid);
@@ -139,11 +153,13 @@ static void put_end(const Run *run, const DlrtTrained *t) {
             put_scores(stdout, run->model, scores[i]);
             printf("  (%lld examples)\n", (long long)scores[i]->count);
         }
-        printf("%lld epochs in %.2f s%s\n", (long long)t->epochs, t->seconds,
-               t->stopped ? ", stopped" : "");
+        int64_t done = run->spec.steps ? t->steps : t->epochs;
+        printf("%lld %s in %.2f s%s\n", (long long)done, run->spec.steps ? "steps" : "epochs",
+               t->seconds, t->stopped ? ", stopped" : "");
         return;
     }
-    printf("{\"event\":\"end\",\"epochs\":%lld", (long long)t->epochs);
+    printf("{\"event\":\"end\",\"epochs\":%lld,\"steps\":%lld", (long long)t->epochs,
+           (long long)t->steps);
     for (int i = 0; i < 3; i++) {
         if (!scores[i]->present) continue;
         printf(",\"%s\":", part_names[i]);
@@ -185,15 +201,18 @@ static int train(Run *run) {
     if (options->resume && !dlrt_load(run->session, options->resume, &done, &error))
         return fail(run, &error);
     DlrtTraining training = {.epochs = run->spec.epochs,
+                             .steps = run->spec.steps,
                              .batch = run->model->max_batch,
                              .first_epoch = done,
                              .seed = run->spec.seed,
                              .user = run,
                              .on_progress = on_progress,
                              .on_epoch = on_epoch};
-    if (done >= training.epochs) {
-        fprintf(stderr, "error: %s already has %lld epochs; ask for more with --epochs\n",
-                options->resume, (long long)done);
+    const char *unit = training.steps ? "steps" : "epochs";
+    if (training.steps) done = (int64_t)dlrt_session_step(run->session);
+    if (done >= (training.steps ? training.steps : training.epochs)) {
+        fprintf(stderr, "error: %s already has %lld %s; ask for more with --%s\n", options->resume,
+                (long long)done, unit, unit);
         close_run(run);
         return EXIT_WRONG;
     }

@@ -124,8 +124,11 @@ static const TrainSetting train_settings[] = {
     {"batch", "`batch` is a whole number from 1 to 16777216: how many examples make a step", 1,
      MAX_BATCH},
     {"seed", "`seed` is a whole number from 0 to 9007199254740992", 0, (int64_t)1 << 53},
+    {"steps", "`steps` is a whole number from 1 to 1000000000: how many batches to train on", 1,
+     MAX_EPOCHS},
 };
 
+enum { SET_EPOCHS, SET_BATCH, SET_SEED, SET_STEPS };
 enum { TRAIN_SETTINGS = sizeof train_settings / sizeof *train_settings };
 
 static int find_train_setting(Ctx *ctx, const Tree *setting) {
@@ -166,20 +169,26 @@ static bool read_train_setting(Ctx *ctx, const Tree *setting, int64_t *values, S
 }
 
 static const DlrtTrainSpec *train_spec(Ctx *ctx, const Tree *tree) {
-    int64_t values[TRAIN_SETTINGS] = {10, 64, 0};
+    int64_t values[TRAIN_SETTINGS] = {[SET_EPOCHS] = 10, [SET_BATCH] = 64};
     Span given[TRAIN_SETTINGS] = {{0, 0}};
     bool good = true;
     for (uint32_t i = 0; i < tree->train.settings.len; i++) {
         const Tree *setting = tree->train.settings.at[i];
         good &= setting->kind == T_ARG && read_train_setting(ctx, setting, values, given);
     }
+    if (given[SET_STEPS].begin && given[SET_EPOCHS].begin) {
+        Diag *d = diag_error(ctx, given[SET_STEPS], "a training counts epochs or steps, not both");
+        diag_note(ctx, d, given[SET_EPOCHS], "epochs are set here");
+        good = false;
+    }
     if (!good) return NULL;
     DlrtTrainSpec *spec = ARENA_NEW(ctx->arena, DlrtTrainSpec);
     *spec = (DlrtTrainSpec){.model = tree->train.model,
                             .data = tree->train.data,
-                            .epochs = values[0],
-                            .batch = values[1],
-                            .seed = (uint64_t)values[2]};
+                            .epochs = values[SET_EPOCHS],
+                            .batch = values[SET_BATCH],
+                            .steps = values[SET_STEPS],
+                            .seed = (uint64_t)values[SET_SEED]};
     return spec;
 }
 
@@ -233,14 +242,21 @@ static bool among(const char *name, const char *words) {
 static void check_setting(Block *b, int reader, const Tree *arg) {
     if (!arg->named.name || reader_names_ports[reader]) return;
     if (among(arg->named.name, reader_settings[reader])) return;
+    if (!*reader_settings[reader]) {
+        block_error(
+            b, arg->named.name_span,
+            arena_printf(b->ctx->arena, "%s has no settings, only files", reader_names[reader]));
+        return;
+    }
     char *words = arena_strdup(b->ctx->arena, reader_settings[reader]);
     Names known = {0};
     char *next = NULL;
     for (char *w = strtok_r(words, " ", &next); w; w = strtok_r(NULL, " ", &next))
         vec_push(b->ctx->arena, &known, (const char *)w);
     Diag *d = block_error(b, arg->named.name_span,
-                          arena_printf(b->ctx->arena, "%s has no setting `%s`: there are %s",
+                          arena_printf(b->ctx->arena, "%s has no setting `%s`: there %s %s",
                                        reader_names[reader], arg->named.name,
+                                       known.len == 1 ? "is only" : "are",
                                        list_words(b->ctx, known.at, known.len)));
     nearest_help(b->ctx, d, arg->named.name, known.at, known.len);
 }

@@ -382,7 +382,7 @@ static void test_two_files(void) {
     EXPECT_STR(error.path, test_path("c.csv"));
     sources[1].reader = "cvs";
     EXPECT(!dlrt_data_open(&spec, &model, NULL, 0, &error));
-    EXPECT_ERROR(error, "no reader is called `cvs`: there are csv and idx");
+    EXPECT_ERROR(error, "no reader is called `cvs`: there are csv, idx");
     /* One file can be named itself; a folder need not have the sub-folder. */
     spec.nsources = 1;
     a.string = "sub/d.csv";

@@ -242,6 +242,46 @@ static void test_resume(void) {
     dlrt_data_close(data);
 }
 
+/* Steps instead of epochs: 25 of 10 to an epoch, in reports of 3; in one go or resumed. */
+static void test_steps(void) {
+    DlrtModel model = line_model();
+    DlrtData *data = line_data(&model, 100, 80, 20, 0);
+    DlrtError error = {0};
+    Watch watch = {0};
+    DlrtTraining training = {.steps = 25, .seed = 3, .user = &watch, .on_epoch = on_epoch};
+    DlrtSession *whole = open_session(&model, 3), *first, *second;
+    DlrtTrained trained = train(whole, data, training);
+    EXPECT_INT(trained.steps, 25);
+    EXPECT_INT(trained.epochs, 2);
+    EXPECT_INT(watch.epochs, 9);
+    EXPECT_INT(watch.last.step, 25);
+    EXPECT_INT(watch.last.steps, 25);
+    EXPECT_INT(watch.last.valid.count, 20);
+    EXPECT_INT(dlrt_session_step(whole), 25);
+    first = open_session(&model, 3);
+    training.steps = 7;
+    train(first, data, training);
+    EXPECT(dlrt_save(first, test_path("seven.safetensors"), 0, &error));
+    int64_t epoch = 0;
+    second = open_session(&model, 77);
+    EXPECT(dlrt_load(second, test_path("seven.safetensors"), &epoch, &error));
+    training.steps = 25;
+    train(second, data, training);
+    EXPECT(memcmp(dlrt_session_params(whole), dlrt_session_params(second), LINE_PARAMS * 4) == 0);
+    EXPECT(memcmp(dlrt_session_state(whole), dlrt_session_state(second), 16 * 4) == 0);
+    dlrt_session_close(whole);
+    dlrt_session_close(first);
+    dlrt_session_close(second);
+    /* 20 steps are two epochs. */
+    whole = open_session(&model, 3), first = open_session(&model, 3);
+    train(whole, data, (DlrtTraining){.epochs = 2, .seed = 3});
+    train(first, data, (DlrtTraining){.steps = 20, .seed = 3});
+    EXPECT(memcmp(dlrt_session_params(whole), dlrt_session_params(first), LINE_PARAMS * 4) == 0);
+    dlrt_session_close(whole);
+    dlrt_session_close(first);
+    dlrt_data_close(data);
+}
+
 /* ---- predictions and mistakes ---------------------------------------------------------------- */
 
 static void test_predict(void) {
@@ -341,6 +381,7 @@ int main(void) {
     test_shuffle();
     test_callbacks();
     test_resume();
+    test_steps();
     test_predict();
     test_refusals();
     test_sessions();
