@@ -6,9 +6,10 @@
  *
  * Each subscript gives one equation A_d(o, r) = p_d over the integers. It is solved exactly:
  *   - an unknown u with coefficient +1 or -1 is replaced by +-(p_d - rest), guarded by its range;
- *   - with s*i + u and |s| > 1 as well, i and u are replaced together by quotient and remainder,
- *     u = s*j + (q mod s), i = floor(q / s) - j with q = p_d - rest and a short new index j: every
- *     output reads only the terms that reach it (the phases of a strided convolution);
+ *   - with a*i + b*u and |a| > 1, i and u are replaced together by quotient and remainder: with
+ *     q = p_d - rest, a short new index j and b = 1, u = a*j + (q mod a) and i = floor(q / a) - j.
+ *     Every output reads only the terms that reach it (the phases of a strided convolution). What
+ *     divides both a and b must divide q, as a guard;
  *   - a single s*u is guarded by divisibility;
  *   - floor(a / n) = p is a = n*p + r for a new short index r < n, and a mod n = p is a = n*q + p
  * for a new q: a flattened tensor is solved digit by digit, and what is left over vanishes;
@@ -92,29 +93,46 @@ static const Expr *without_term(Ctx *ctx, const Expr *sub, uint32_t term) {
     return ir_int_sub(ctx, sub, ir_int_scale(ctx, value, sub->affine.terms[term].coefficient));
 }
 
-/* u has coefficient +-1, i has stride of magnitude > 1: both from quotient and remainder. */
-static void solve_strided(Solver *s, const Expr *sub, uint32_t unit, uint32_t strided,
-                          const Expr *p) {
+/* The greatest common divisor of a > 0 and b; *x with b*x = divisor modulo a, 0 <= *x < a. */
+static int64_t divisor(int64_t a, int64_t b, int64_t *x) {
+    int64_t m = a, n = (b % a + a) % a, before = 0, now = 1;
+    while (n) {
+        int64_t quotient = m / n, rest = m % n, next = before - quotient * now;
+        m = n, n = rest;
+        before = now, now = next;
+    }
+    *x = (before % a + a) % a;
+    return m;
+}
+
+/* a*i + b*u = q for two unknowns: what divides both a and b must divide q; of the u that are left
+ * every |a|-th is one, and i follows. */
+static void solve_pair(Solver *s, const Expr *sub, uint32_t first, uint32_t second, const Expr *p) {
     Ctx *ctx = s->ctx;
-    Index *u = sub->affine.terms[unit].atom->index, *i = sub->affine.terms[strided].atom->index;
-    int64_t sign = sub->affine.terms[unit].coefficient;
-    int64_t stride = sub->affine.terms[strided].coefficient * sign; /* of i, once u has +1 */
-    const Expr *ui = ir_index_value(ctx, u), *ii = ir_index_value(ctx, i);
-    const Expr *rest = ir_int_sub(ctx, sub, ir_int_scale(ctx, ui, sign));
-    rest = ir_int_sub(ctx, rest, ir_int_scale(ctx, ii, stride * sign));
-    const Expr *q = ir_int_scale(ctx, ir_int_sub(ctx, p, rest), sign); /* q = stride*i + u */
-    int64_t step = stride < 0 ? -stride : stride;
+    Index *i = sub->affine.terms[first].atom->index, *u = sub->affine.terms[second].atom->index;
+    int64_t a = sub->affine.terms[first].coefficient, b = sub->affine.terms[second].coefficient;
+    const Expr *rest = ir_int_sub(ctx, sub, ir_int_scale(ctx, ir_index_value(ctx, i), a));
+    rest = ir_int_sub(ctx, rest, ir_int_scale(ctx, ir_index_value(ctx, u), b));
+    const Expr *q = ir_int_sub(ctx, p, rest);
+    if (b < 0) q = ir_int_scale(ctx, q, -1), a = -a, b = -b;
+    int64_t step = a < 0 ? -a : a, inverse;
+    int64_t common = divisor(step, b, &inverse);
+    if (common > 1) require(s, ir_op2(ctx, OP_EQ, ir_mod(ctx, q, common), ir_int(ctx, 0)));
+    q = ir_floordiv(ctx, q, common);
+    b /= common, step /= common;
     Index *j = ir_index(ctx, u->name, (u->extent + step - 1) / step);
-    const Expr *ji = ir_index_value(ctx, j);
-    const Expr *u_value = ir_int_add(ctx, ir_int_scale(ctx, ji, step), ir_mod(ctx, q, step));
-    const Expr *i_value = ir_int_sub(ctx, ir_floordiv(ctx, q, step), ji);
-    if (stride < 0) i_value = ir_int_scale(ctx, i_value, -1);
+    const Expr *turns = ir_index_value(ctx, j);
+    const Expr *r = ir_mod(ctx, ir_int_scale(ctx, q, inverse % step), step);
+    const Expr *left = b == 1 ? q : ir_int_sub(ctx, q, ir_int_scale(ctx, r, b)); /* step*i + b*u' */
+    const Expr *i_value =
+        ir_int_sub(ctx, ir_floordiv(ctx, left, step), ir_int_scale(ctx, turns, b));
+    if (a < 0) i_value = ir_int_scale(ctx, i_value, -1);
     vec_push(ctx->arena, &s->unknowns, j);
-    fix(s, u, u_value);
+    fix(s, u, ir_int_add(ctx, ir_int_scale(ctx, turns, step), r));
     fix(s, i, i_value);
 }
 
-/* An unknown with stride > 1 beside the unit one, whose solution would otherwise be summed in vain.
+/* An unknown with stride > 1 beside another one, whose solution would otherwise be summed in vain.
  */
 static int strided_partner(const Solver *s, const Expr *sub, uint32_t unit) {
     int best = -1;
@@ -199,7 +217,7 @@ static void solve(Solver *s, const Expr *sub, const Expr *p) {
     }
     int partner = unit >= 0 ? strided_partner(s, sub, (uint32_t)unit) : -1;
     if (partner >= 0 && sub->affine.terms[unit].atom->index->extent != EXTENT_BATCH) {
-        solve_strided(s, sub, (uint32_t)unit, (uint32_t)partner, p);
+        solve_pair(s, sub, (uint32_t)partner, (uint32_t)unit, p);
         return;
     }
     if (unit >= 0) {
@@ -207,6 +225,11 @@ static void solve(Solver *s, const Expr *sub, const Expr *p) {
         const Expr *value = ir_int_sub(ctx, p, without_term(ctx, sub, (uint32_t)unit));
         value = ir_int_scale(ctx, value, sub->affine.terms[unit].coefficient);
         fix(s, u, value);
+        return;
+    }
+    partner = other >= 0 ? strided_partner(s, sub, (uint32_t)other) : -1;
+    if (partner >= 0) {
+        solve_pair(s, sub, (uint32_t)other, (uint32_t)partner, p);
         return;
     }
     const Expr *rest = other >= 0 ? without_term(ctx, sub, (uint32_t)other) : NULL;
@@ -281,7 +304,8 @@ static const Expr *guarded(Solver *s, Index *const *unknowns, uint32_t n, const 
         const Expr *value = map_get(&s->solved, s->digits.at[i]);
         if (value) require_range(s, value, s->digits.at[i]->extent);
     }
-    /* What may lie outside is only read under the guard, or its zero makes the guard superfluous. */
+    /* What may lie outside is only read under the guard, or its zero makes the guard superfluous.
+     */
     const Expr *guard = diff_guard_reads(ctx, s->guard);
     const Expr *moved = diff_guard_reads(ctx, apply(s, multiplier));
     return ir_select(ctx, guard, moved, ir_number(ctx, 0));
