@@ -41,17 +41,21 @@ static void bump(Gen *g, Value *scalar_key) {
     }
 }
 
+/* The rounds are a loop: written out they would be most of the code of a model with dropout. */
 static Words philox(Gen *g, uint32_t site, Value counter, uint32_t lanes) {
     Value key[2] = {low_half(g, g->seed), high_half(g, g->seed)}, splat[2];
     Words c = {{low_half(g, counter), gen_int_like(g, counter, site),
                 gen_splat(g, low_half(g, g->step), lanes),
                 gen_splat(g, high_half(g, g->step), lanes)}};
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        if (round > 0) bump(g, key);
-        for (uint32_t i = 0; i < 2; i++) splat[i] = gen_splat(g, key[i], lanes);
-        c = one_round(g, c, splat);
-    }
-    return c;
+    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, ROUNDS), gen_i64(g, 1), "round");
+    for (uint32_t i = 0; i < 4; i++) c.at[i] = loop_carry(g, &loop, c.at[i]);
+    for (uint32_t i = 0; i < 2; i++) key[i] = loop_carry(g, &loop, key[i]);
+    for (uint32_t i = 0; i < 2; i++) splat[i] = gen_splat(g, key[i], lanes);
+    c = one_round(g, c, splat);
+    bump(g, key);
+    Value next[6] = {c.at[0], c.at[1], c.at[2], c.at[3], key[0], key[1]}, out[6];
+    loop_end(g, &loop, next, out);
+    return (Words){{out[0], out[1], out[2], out[3]}};
 }
 
 /* The upper 24 bits of a word plus `add`, times 2^-24. */
