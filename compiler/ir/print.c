@@ -187,36 +187,43 @@ static Piece print_number(Printer *p, double number) {
 
 /* ---- whole numbers ---- */
 
-static void put_term(Printer *p, Text *text, const Term *term) {
-    bool first = text->len == 0;
+/* One term without its sign. */
+static const char *term_text(Printer *p, const Term *term) {
     int64_t c = term->coefficient;
-    Piece atom = print(p, term->atom);
-    text_put(text, first ? c < 0 ? "-" : "" : c < 0 ? " - " : " + ");
     uint64_t size = c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
-    if (size != 1) text_printf(text, "%llu*", (unsigned long long)size);
-    text_put(text, at_least(p, atom, size != 1 || c < 0 ? LEVEL_UNARY : LEVEL_CHAIN));
+    const char *atom =
+        at_least(p, print(p, term->atom), size != 1 || c < 0 ? LEVEL_UNARY : LEVEL_CHAIN);
+    if (size == 1) return atom;
+    return arena_printf(p->arena, "%llu*%s", (unsigned long long)size, atom);
 }
 
-static void put_offset(Text *text, int64_t offset) {
-    uint64_t size = offset < 0 ? 0 - (uint64_t)offset : (uint64_t)offset;
-    bool first = text->len == 0;
-    text_put(text, first ? offset < 0 ? "-" : "" : offset < 0 ? " - " : " + ");
-    text_printf(text, "%llu", (unsigned long long)size);
+static void insert_sorted(const char **list, uint32_t n, const char *text) {
+    for (; n > 0 && strcmp(text, list[n - 1]) < 0; n--) list[n] = list[n - 1];
+    list[n] = text;
 }
 
-/* What is added stands before what is taken away. */
+/* What is added stands before what is taken away, numbers last, the others sorted by their text. */
 static Piece print_affine(Printer *p, const Expr *e) {
-    uint32_t n = e->affine.nterms;
+    uint32_t n = e->affine.nterms, nsigned[2] = {0};
     int64_t offset = e->affine.offset;
     if (n == 1 && offset == 0 && e->affine.terms[0].coefficient == 1)
         return print(p, e->affine.terms[0].atom);
+    const char **texts[2];
+    for (int s = 0; s < 2; s++) texts[s] = ARENA_ARRAY(p->arena, const char *, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        int s = e->affine.terms[i].coefficient < 0;
+        insert_sorted(texts[s], nsigned[s]++, term_text(p, &e->affine.terms[i]));
+    }
+    uint64_t size = offset < 0 ? 0 - (uint64_t)offset : (uint64_t)offset;
+    if (offset || n == 0)
+        texts[offset < 0][nsigned[offset < 0]++] =
+            arena_printf(p->arena, "%llu", (unsigned long long)size);
     Text text = text_new(p->arena);
-    for (uint32_t i = 0; i < n; i++)
-        if (e->affine.terms[i].coefficient > 0) put_term(p, &text, &e->affine.terms[i]);
-    if (offset > 0 || (n == 0 && offset == 0)) put_offset(&text, offset);
-    for (uint32_t i = 0; i < n; i++)
-        if (e->affine.terms[i].coefficient < 0) put_term(p, &text, &e->affine.terms[i]);
-    if (offset < 0) put_offset(&text, offset);
+    for (int s = 0; s < 2; s++)
+        for (uint32_t i = 0; i < nsigned[s]; i++) {
+            text_put(&text, text.len ? s ? " - " : " + " : s ? "-" : "");
+            text_put(&text, texts[s][i]);
+        }
     if (n == 0) return make(&text, offset < 0 ? LEVEL_UNARY : LEVEL_POSTFIX);
     if (n > 1 || offset) return make(&text, LEVEL_SUM);
     return make(&text, e->affine.terms[0].coefficient < 0 ? LEVEL_SUM : LEVEL_CHAIN);
@@ -304,11 +311,35 @@ static Piece print_draw(Printer *p, const Expr *e) {
 
 /* ---- operations ---- */
 
+/* A real that is written like a whole number. */
+static bool looks_whole(const Expr *e) {
+    return e->kind == EX_REAL || (e->kind == EX_NUMBER && floor(e->number) == e->number);
+}
+
+/* The same so that it is read as a real. */
+static Piece print_as_real(Printer *p, const Expr *e) {
+    Piece piece = print(p, e);
+    if (e->kind == EX_NUMBER && isfinite(e->number))
+        return (Piece){arena_printf(p->arena, "%s.0", piece.text), piece.level};
+    return infix(p, (Piece){"1.0", LEVEL_POSTFIX}, "*", piece, LEVEL_CHAIN);
+}
+
+/* Operations that take whole numbers as they are: where all arguments look whole and are not, the
+ * last one says so. */
+static Piece print_value(Printer *p, const Expr *e, uint32_t i) {
+    const Expr *const *args = e->op.args;
+    uint32_t n = e->op.nargs, first = e->op.op == OP_SELECT;
+    bool whole = e->type == TY_REAL && i + 1 == n;
+    bool keeps = e->op.op == OP_MAX || e->op.op == OP_MIN || e->op.op == OP_STOP || first;
+    for (uint32_t k = first; whole && k < n; k++) whole = looks_whole(args[k]);
+    return whole && keeps ? print_as_real(p, args[i]) : print(p, args[i]);
+}
+
 static Piece print_call(Printer *p, const Expr *e) {
     Text text = text_new(p->arena);
     text_printf(&text, "%s(", op_text(e->op.op));
     for (uint32_t i = 0; i < e->op.nargs; i++)
-        text_printf(&text, i ? ", %s" : "%s", print(p, e->op.args[i]).text);
+        text_printf(&text, i ? ", %s" : "%s", print_value(p, e, i).text);
     text_put(&text, ")");
     return make(&text, LEVEL_POSTFIX);
 }
@@ -331,7 +362,7 @@ static Piece print_add(Printer *p, const Expr *e) {
 
 static Piece print_select(Printer *p, const Expr *e) {
     Piece condition = print(p, e->op.args[0]);
-    Piece a = print(p, e->op.args[1]), b = print(p, e->op.args[2]);
+    Piece a = print(p, e->op.args[1]), b = print_value(p, e, 2);
     return (Piece){arena_printf(p->arena, "if %s then %s else %s", condition.text, a.text, b.text),
                    LEVEL_IF};
 }
@@ -425,7 +456,9 @@ static void put_equation(Printer *p, Text *out, const Equation *equation) {
     p->nodes = MAX_NODES;
     enter(p, equation->free, equation->result->rank);
     put_left(p, out, equation);
-    text_printf(out, " = %s", print(p, equation->body).text);
+    bool real = equation->body->kind == EX_REAL;
+    Piece body = real ? print_as_real(p, equation->body) : print(p, equation->body);
+    text_printf(out, " = %s", body.text);
     leave(p, equation->result->rank);
 }
 

@@ -86,6 +86,28 @@ static const Expr *fold_constants(Ctx *ctx, Op op, const Expr *const *args) {
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
 
+/* A real that is a whole number, as one; NULL for others. */
+static const Expr *as_integer(Ctx *ctx, const Expr *e) {
+    if (e->kind == EX_REAL) return e->integer;
+    bool whole = e->kind == EX_NUMBER && fabs(e->number) < 0x1p31 && floor(e->number) == e->number;
+    return whole ? ir_int(ctx, (int64_t)e->number) : NULL;
+}
+
+/* Sums and multiples of whole numbers are whole: they stay affine. */
+static const Expr *integer_sum(Ctx *ctx, const Expr *a, const Expr *b, int64_t sign) {
+    const Expr *x = as_integer(ctx, a), *y = as_integer(ctx, b);
+    return x && y ? ir_real(ctx, ir_int_add(ctx, x, ir_int_scale(ctx, y, sign))) : NULL;
+}
+
+static const Expr *integer_multiple(Ctx *ctx, const Expr *a, const Expr *b) {
+    const Expr *factor = is_constant(a) ? a : b, *other = is_constant(a) ? b : a;
+    int64_t n;
+    if (!is_constant(factor) || other->kind != EX_REAL) return NULL;
+    const Expr *whole = as_integer(ctx, factor);
+    if (!whole || !ir_is_constant_int(whole, &n)) return NULL;
+    return ir_real(ctx, ir_int_scale(ctx, other->integer, n));
+}
+
 /* Is one the other plus 1? 1 + e and e + 1. Returns e. */
 static const Expr *one_plus(const Expr *e) {
     if (!is_op(e, OP_ADD)) return NULL;
@@ -96,6 +118,8 @@ static const Expr *one_plus(const Expr *e) {
 static const Expr *simplify_add(Ctx *ctx, const Expr *a, const Expr *b) {
     if (ir_is_number(a, 0)) return b;
     if (ir_is_number(b, 0)) return a;
+    const Expr *whole = integer_sum(ctx, a, b, 1);
+    if (whole) return whole;
     if (is_op(b, OP_NEG)) return ir_sub(ctx, a, arg(b, 0));
     if (is_op(a, OP_NEG)) return ir_sub(ctx, b, arg(a, 0));
     if (a == b) return ir_mul(ctx, ir_number(ctx, 2), a);
@@ -114,6 +138,8 @@ static const Expr *simplify_sub(Ctx *ctx, const Expr *a, const Expr *b) {
     if (ir_is_number(b, 0)) return a;
     if (ir_is_number(a, 0)) return ir_neg(ctx, b);
     if (a == b) return ir_number(ctx, 0);
+    const Expr *whole = integer_sum(ctx, a, b, -1);
+    if (whole) return whole;
     if (is_constant(b) && !isinf(b->number)) {
         if (ir_is_number(b, 1) && is_op(a, OP_EXP)) return ir_op1(ctx, OP_EXPM1, arg(a, 0));
         return ir_add(ctx, a, ir_number(ctx, -b->number));
@@ -136,6 +162,8 @@ static const Expr *simplify_mul(Ctx *ctx, const Expr *a, const Expr *b) {
     if (ir_is_number(a, 0) || ir_is_number(b, 0)) return ir_number(ctx, 0);
     if (ir_is_number(a, 1)) return b;
     if (ir_is_number(b, 1)) return a;
+    const Expr *whole = integer_multiple(ctx, a, b);
+    if (whole) return whole;
     if (ir_is_number(a, -1)) return ir_neg(ctx, b);
     if (ir_is_number(b, -1)) return ir_neg(ctx, a);
     if (is_op(a, OP_NEG)) return ir_neg(ctx, ir_mul(ctx, arg(a, 0), b));
@@ -182,6 +210,7 @@ static const Expr *simplify_div(Ctx *ctx, const Expr *a, const Expr *b) {
 
 static const Expr *simplify_neg(Ctx *ctx, const Expr *a) {
     if (is_op(a, OP_NEG)) return arg(a, 0);
+    if (a->kind == EX_REAL) return ir_real(ctx, ir_int_scale(ctx, a->integer, -1));
     if (is_op(a, OP_SUB)) return ir_sub(ctx, arg(a, 1), arg(a, 0));
     if (is_op(a, OP_MUL) && is_constant(arg(a, 0)))
         return ir_mul(ctx, ir_number(ctx, -arg(a, 0)->number), arg(a, 1));
@@ -223,13 +252,6 @@ static const Expr *simplify_floor(Ctx *ctx, const Expr *a) {
 
 /* ---- truth -------------------------------------------------------------------------------------
  */
-
-/* A real that is a whole number, as one; NULL for others. */
-static const Expr *as_integer(Ctx *ctx, const Expr *e) {
-    if (e->kind == EX_REAL) return e->integer;
-    bool whole = e->kind == EX_NUMBER && fabs(e->number) < 0x1p53 && floor(e->number) == e->number;
-    return whole ? ir_int(ctx, (int64_t)e->number) : NULL;
-}
 
 static const Expr *compare_reals(Ctx *ctx, Op op, const Expr *a, const Expr *b) {
     const Expr *x = as_integer(ctx, a), *y = as_integer(ctx, b);

@@ -243,7 +243,7 @@ static void rectified_factor(void) {
                              "    input x[2, 9]\n"
                              "    param k[5, 2, 3] ~ zeros\n"
                              "    y.factor[i, j] = max(x[i, j], 0)\n"
-                             "    output y[f, i < 9] = sum[c, u] (y.factor[c, u + i - 1] else 0) * "
+                             "    output y[f, i < 9] = sum[c, u] (y.factor[c, i + u - 1] else 0) * "
                              "k[f, c, u]\n"
                              "}\n");
     lab_close(l);
