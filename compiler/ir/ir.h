@@ -314,8 +314,9 @@ void ir_verify(Ctx *ctx, const Module *m, bool normal_form);
 /* ---- text -------------------------------------------------------------------------------- */
 
 /* The module as a flat `model` in the language, which `dlc check` accepts and which gives the same
- * module again. The batch index is not written, except as `sum[batch]` and as the first
- * subscript of a result that is batched without reading anything batched. */
+ * module again (new values of params are comments). The batch index is not written, except as
+ * `sum[batch]` and as the first subscript of a result that is batched without reading anything
+ * batched. */
 void ir_print(Ctx *ctx, Text *out, const Module *m);
 void ir_print_expr(Text *out, const Expr *e);
 void ir_print_equation(Text *out, const Equation *equation);

@@ -5,9 +5,10 @@
  *
  * Ranges are written where nothing else says them, the batch where it is not implied. The
  * arguments of sums and products are sorted by their text, because ids, which order them
- * inside, depend on what was made before. What the flat form has beyond the language as it is
- * usually written: names with dots, an equation for a param or a state (its new value, when the
- * step ends), draws with their site and counter, `grad.NAME` without an equation (made by diff).
+ * inside, depend on what was made before. Reals that look like whole numbers say that they are
+ * none where that matters (`0.0`, `1.0 * i`). What the flat form has beyond the language as it is
+ * usually written: names with dots, an equation for a state (its value after the step), draws
+ * with their site and counter. The new value of a param is a comment: only an optimizer may say it.
  */
 #include "ir/passes.h"
 
@@ -501,19 +502,9 @@ static void put_leaf(Printer *p, Text *out, const Tensor *tensor) {
     map_set(p->arena, &p->sized, tensor, (void *)tensor);
 }
 
-/* `target[i, j] = value[i, j]`: target is a param, a state or another name for the value. */
+/* The whole of `value` under another name. */
 static void put_copy(Printer *p, Text *out, const char *target, const Tensor *value) {
-    static const char *const usual[] = {"i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"};
-    uint32_t first = value->rank && value->dims[0] == EXTENT_BATCH;
-    Text subs = text_new(p->arena);
-    for (uint32_t d = first; d < value->rank; d++) {
-        text_put(&subs, d == first ? "[" : ", ");
-        text_put(&subs, usual[(d - first) % 12]);
-        if (d - first >= 12) text_printf(&subs, "%u", (d - first) / 12);
-    }
-    if (value->rank > first) text_put(&subs, "]");
-    text_printf(out, "%s%s = %s%s\n", target, text_string(&subs), tensor_name(p, value),
-                text_string(&subs));
+    text_printf(out, "%s = %s\n", target, tensor_name(p, value));
 }
 
 /* The root that the tensor itself is: one of its name. */
@@ -588,8 +579,9 @@ static void put_ends(Printer *p, Text *out) {
                     tensor_name(p, d->of), tensor_name(p, d->by));
     }
     for (uint32_t i = 0; i < m->updates.len; i++) {
-        text_put(out, "    ");
-        put_copy(p, out, tensor_name(p, m->updates.at[i].target), m->updates.at[i].value);
+        const Update *update = &m->updates.at[i];
+        text_put(out, update->target->kind == TENSOR_STATE ? "    " : "    # when the step ends: ");
+        put_copy(p, out, tensor_name(p, update->target), update->value);
     }
     if (m->loss && !p->loss_is_output) text_printf(out, "    loss %s\n", tensor_name(p, m->loss));
 }
