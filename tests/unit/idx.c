@@ -321,6 +321,9 @@ static void test_packed_damage(void) {
         dlrt_data_close(data);
         packed[at] ^= 0x55;
     }
+    packed[size / 2] ^= 0xff;
+    test_write("x.idx", packed, size);
+    EXPECT_BAD(&c, "the compressed data is damaged: ");
 }
 
 static void test_files(void) {

@@ -219,7 +219,7 @@ static void test_lengths(void) {
     EXPECT(!load_bytes("", 0, &error));
     EXPECT_ERROR(error, "only 0 bytes");
     EXPECT(!load_bytes("\1\0\0\0\0\0\0", 7, &error));
-    EXPECT_ERROR(error, "only 7 bytes");
+    EXPECT_ERROR(error, "this is no safetensors file: it has only 7 bytes");
     EXPECT(!load_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, &error));
     EXPECT_ERROR(error, "a header of 18446744073709551615 bytes in a file of 10");
     EXPECT(!load_bytes("\3\0\0\0\0\0\0\0{}", 10, &error));
