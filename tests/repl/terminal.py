@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import tempfile
+import termios
 import time
 
 
@@ -36,6 +37,11 @@ class Terminal:
         return before
 
     def send(self, text):
+        """Types it, once the line editor has the terminal: what is typed before that is no key to it."""
+        for _ in range(600):
+            if not termios.tcgetattr(self.fd)[3] & termios.ICANON:
+                break
+            time.sleep(0.05)
         os.write(self.fd, text.encode())
 
     def status(self):
