@@ -37,7 +37,7 @@ static const TreeList none;
 %token IMPORT "import" FN "fn" LAYER "layer" OPTIMIZER "optimizer" METRIC "metric" INIT "init"
 %token MODEL "model" DATA "data" TRAIN "train" ON "on"
 %token INPUT "input" TARGET "target" PARAM "param" STATE "state" SIZE "size" OUTPUT "output"
-%token LOSS "loss" REPEAT "repeat"
+%token LOSS "loss" REQUIRE "require" REPEAT "repeat"
 %token IF "if" THEN "then" ELSE "else" AND "and" OR "or" NOT "not" TRUE "true" FALSE "false"
 %token SOURCE "source" SCALE "scale" STANDARDIZE "standardize" SPLIT "split" MISSING "missing"
 %token FROM "from"
@@ -119,7 +119,7 @@ skipped: %empty
 anything: skipped_block
         | IMPORT | FN | LAYER | OPTIMIZER | METRIC | INIT | MODEL | DATA | TRAIN | ON | INPUT
         | TARGET | PARAM
-        | STATE | SIZE | OUTPUT | LOSS | REPEAT | IF | THEN | ELSE | AND | OR | NOT | TRUE | FALSE
+        | STATE | SIZE | OUTPUT | LOSS | REQUIRE | REPEAT | IF | THEN | ELSE | AND | OR | NOT | TRUE | FALSE
         | SOURCE | SCALE | STANDARDIZE | SPLIT | MISSING | FROM | NAME | NUMBER | STRING | REDUCE
         | ARROW | REST | EQ | NE | LE | GE | LT | GT | ASSIGN | PLUS | MINUS | TIMES | SLASH
         | PERCENT | POWER
@@ -181,6 +181,8 @@ statement: INPUT typed_decls END  { $$ = tree_of_list(p, T_INPUT, @$, $2); }
     | LOSS expr END               { $$ = tree_unary_statement(p, T_LOSS, @$, $expr); }
     | METRIC values END           { $$ = tree_of_list(p, T_METRIC_USE, @$, $values); }
     | OPTIMIZER postfix END       { $$ = tree_unary_statement(p, T_OPTIMIZER_USE, @$, $postfix); }
+    | REQUIRE value COMMA STRING END
+           { $$ = tree_of_list(p, T_REQUIRE, @$, tree_list(p, tree_list(p, none, $2), tree_string(p, @STRING))); }
     | REPEAT value block END      { $$ = tree_repeat(p, @$, $value, $block); }
     | broken
     ;
@@ -470,7 +472,8 @@ static void help_word(Parser *p, Diag *d, const Expected *expected, yysymbol_kin
     static const char *const items[] = {"import", "fn",    "layer", "optimizer", "metric",
                                         "init",   "model", "data",  "train"};
     static const char *const statements[] = {"input",  "target", "param",  "state",     "size",
-                                             "output", "loss",   "metric", "optimizer", "repeat"};
+                                             "output", "loss",   "metric", "optimizer", "repeat",
+                                             "require"};
     static const char *const data[] = {"source", "train",       "valid", "test",
                                        "scale",  "standardize", "split", "missing"};
     const char *near = NULL;

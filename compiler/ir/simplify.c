@@ -199,8 +199,8 @@ static const Expr *simplify_div(Ctx *ctx, const Expr *a, const Expr *b) {
     if (is_op(a, OP_NEG)) return ir_neg(ctx, ir_div(ctx, arg(a, 0), b));
     if (is_op(b, OP_NEG)) return ir_neg(ctx, ir_div(ctx, a, arg(b, 0)));
     const Expr *rest = one_plus(b);
-    bool sigmoid = ir_is_number(a, 1) && rest && is_op(rest, OP_EXP);
-    if (sigmoid) return ir_op1(ctx, OP_LOGISTIC, ir_neg(ctx, arg(rest, 0)));
+    bool logistic = ir_is_number(a, 1) && rest && is_op(rest, OP_EXP);
+    if (logistic) return ir_op1(ctx, OP_LOGISTIC, ir_neg(ctx, arg(rest, 0)));
     if (is_op(a, OP_SELECT) && ir_is_number(arg(a, 2), 0))
         return ir_select(ctx, arg(a, 0), ir_div(ctx, arg(a, 1), b), arg(a, 2));
     if (is_op(a, OP_SELECT) && ir_is_number(arg(a, 1), 0))

@@ -34,7 +34,7 @@ bool enter_call(const Place *p, const Definition *definition, Span span) {
     Expander *x = p->x;
     Ctx *ctx = x->ctx;
     for (uint32_t i = 0; i < x->calls.len; i++) {
-        if (x->calls.at[i] != definition) continue;
+        if (x->calls.at[i].definition != definition) continue;
         Diag *d = diag_error(ctx, span, "`%s` is recursive: it is called inside itself",
                              definition->name);
         diag_note(ctx, d, definition->tree->def.name_span, "`%s` is defined here",
@@ -46,12 +46,15 @@ bool enter_call(const Place *p, const Definition *definition, Span span) {
         diag_error(ctx, span, "calls are nested more than %d deep", MAX_CALLS);
         return false;
     }
-    vec_push(ctx->arena, &x->calls, definition);
+    OpenCall call = {definition, ctx->within};
+    vec_push(ctx->arena, &x->calls, call);
+    const Source *source = source_of(&ctx->sources, span);
+    if (!source || !source->is_library) ctx->within = span;
     return true;
 }
 
 void leave_call(Expander *x) {
-    x->calls.len--;
+    x->ctx->within = x->calls.at[--x->calls.len].within;
 }
 
 Arguments eval_arguments(const Place *p, const TreeList *args) {
@@ -348,6 +351,7 @@ Value run_body(const Place *p, const Definition *definition, Scope *scope) {
     if (tree->def.value) return run_expression(&place, tree->def.value);
     place.bound = NULL;
     scope_enter(&place, &tree->def.body);
+    if (scope->is_refused) return value_error();
     scope_run(scope);
     if (scope->last) {
         scope->last->is_used = true;
@@ -371,13 +375,9 @@ static const char *new_path(const Place *p, Sym name) {
 static Value call_layer(const Place *p, const Definition *definition, const Arguments *args,
                         Span span, const char *path) {
     Expander *x = p->x;
-    Span outer = x->call_span;
     if (!enter_call(p, definition, span)) return value_error();
-    const Source *source = source_of(&x->ctx->sources, span);
-    if (!source || !source->is_library) x->call_span = span;
     Scope *scope = bind_arguments(p, definition, args, span, path);
     Value v = scope ? run_body(p, definition, scope) : value_error();
-    x->call_span = outer;
     leave_call(x);
     return v;
 }

@@ -326,10 +326,18 @@ static Value compare_texts(Ctx *ctx, Operator op, const Value *a, const Value *b
     return value_of(ir_truth(ctx, equal == (op == OPR_EQ)));
 }
 
+/* `false and …`, `true or …`: the right side is not looked at. */
+static bool is_decided(Operator op, const Value *left) {
+    bool logical = op == OPR_AND || op == OPR_OR;
+    return logical && value_is_constant(left) && left->expr->kind == EX_TRUTH &&
+           left->expr->truth == (op == OPR_OR);
+}
+
 static Value eval_binary(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     Operator op = tree->op.op;
     Value args[2] = {eval(p, tree->op.a)};
+    if (is_decided(op, &args[0])) return args[0];
     Place right = *p;
     Known known = {.up = p->known};
     if ((op == OPR_AND || op == OPR_OR) && args[0].kind == VALUE_TENSOR && args[0].rank == 0 &&

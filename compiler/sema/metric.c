@@ -41,8 +41,6 @@ static Value eval_metric(const Place *p, const Definition *definition, const Tre
     Ctx *ctx = p->x->ctx;
     Arguments args = eval_arguments(p, &call->call.args);
     if (!enter_call(p, definition, call->span)) return value_error();
-    Span outer = p->x->call_span;
-    p->x->call_span = call->span;
     Scope *scope = bind_arguments(p, definition, &args, call->span,
                                   arena_printf(ctx->arena, "metric.%s.", name));
     Value v = value_error();
@@ -51,7 +49,6 @@ static Value eval_metric(const Place *p, const Definition *definition, const Tre
         v = run_body(p, definition, scope);
         p->x->in_metric = false;
     }
-    p->x->call_span = outer;
     leave_call(p->x);
     return v;
 }

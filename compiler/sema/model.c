@@ -283,9 +283,10 @@ static Tensor *expand_loss(Expander *x, const Tree *loss) {
     Ctx *ctx = x->ctx;
     Place place = place_in(x->root, *x->root->position + 1);
     const Tree *tree = loss->unary.value;
-    x->call_span = tree->span;
+    ctx->within = tree->span;
     place.ranges = infer_ranges(&place, tree, NULL, NULL, NULL, NULL);
     Value v = place.ranges ? eval(&place, tree) : value_error();
+    ctx->within = (Span){0, 0};
     if (v.kind == VALUE_ERROR) return NULL;
     if (v.kind != VALUE_TENSOR || v.rank || v.expr->type == TY_BOOL) {
         Diag *d = diag_error(ctx, tree->span, "the loss is one number for an example; this is %s",

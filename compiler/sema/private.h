@@ -166,7 +166,8 @@ struct Scope {
     bool has_rest;           /* `..` stands for these dimensions */
     uint32_t nrest;
     int64_t *rest;
-    bool is_silent; /* the dead side of `if train`: nothing is recorded */
+    bool is_silent;  /* the dead side of `if train`: nothing is recorded */
+    bool is_refused; /* a `require` does not hold; of the body */
 };
 
 /* How a parameter or state starts: what is written behind `~` or `=`. */
@@ -178,6 +179,11 @@ typedef struct Initial {
 
 /* ---- the expansion of one model in one mode ------------------------------------------------ */
 
+typedef struct OpenCall {
+    const Definition *definition;
+    Span within; /* what Ctx.within was before */
+} OpenCall;
+
 typedef struct Expander {
     Ctx *ctx;
     Program *program;
@@ -186,12 +192,11 @@ typedef struct Expander {
     bool train;
     const SemaOptions *options;
     Scope *root;
-    Vec(const Definition *) calls; /* being expanded, outermost first */
-    Vec(Binding *) running;        /* bindings that wait for others, outermost first */
-    bool is_incomplete;            /* a shape waits for another one that is being found out */
-    Span call_span;                /* of the innermost call that the user wrote */
-    Map paths;                     /* Sym: instances of layer values that have a name */
-    int64_t fuel;                  /* expressions that may still be evaluated */
+    Vec(OpenCall) calls;    /* being expanded, outermost first */
+    Vec(Binding *) running; /* bindings that wait for others, outermost first */
+    bool is_incomplete;     /* a shape waits for another one that is being found out */
+    Map paths;              /* Sym: instances of layer values that have a name */
+    int64_t fuel;           /* expressions that may still be evaluated */
     uint32_t next_site;
     Map pending; /* EX_DRAW → int64_t*: draws whose counter still lacks the position of its
                     equation; the number of draws per element */

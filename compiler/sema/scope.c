@@ -133,7 +133,7 @@ static Tensor *shared_leaf(const Place *p, Tensor *first, const int64_t *dims, u
     if (first->rank == rank && (rank == 0 || memcmp(first->dims, dims, rank * sizeof *dims) == 0))
         return first;
     const char *dot = strrchr(first->name, '.'), *name = dot ? dot + 1 : first->name;
-    Diag *d = diag_error(ctx, p->x->call_span,
+    Diag *d = diag_error(ctx, ctx->within,
                          "%s expects %s%s, but `%s` is shared with a call that gave it %s",
                          p->scope->owner, name, dims_text(ctx, dims, rank), name,
                          dims_text(ctx, first->dims, first->rank));
@@ -173,7 +173,7 @@ static bool eval_dims(const Place *p, const TreeList *list, Sym name, int64_t **
                        &(*dims)[d]))
             return false;
         if ((*dims)[d] < 1) {
-            diag_error(ctx, p->x->call_span.end ? p->x->call_span : list->at[d]->span,
+            diag_error(ctx, ctx->within.end ? ctx->within : list->at[d]->span,
                        "dimension %u of `%s%s` would be %lld; it must be at least 1", d + 1,
                        p->scope->path, name, (long long)(*dims)[d]);
             return false;
@@ -273,6 +273,10 @@ static void enter_size(const Place *p, const Tree *tree) {
     vec_push(scope->x->ctx->arena, &body_of(scope)->bindings, b);
 }
 
+static bool is_true(const Value *v) {
+    return value_is_constant(v) && v->expr->kind == EX_TRUTH && v->expr->truth;
+}
+
 static void enter_repeat(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     int64_t turns;
@@ -289,6 +293,28 @@ static void enter_repeat(const Place *p, const Tree *tree) {
         Place place = place_in(scope, *scope->position);
         scope_enter(&place, &tree->repeat.body);
         if (p->x->fuel < 0 || ctx->diags.errors > DIAG_SHOWN) return;
+    }
+}
+
+/* What must hold where the layer is used: `require D % heads == 0, "…"`. */
+static void enter_require(const Place *p, const Tree *tree) {
+    Ctx *ctx = p->x->ctx;
+    const Tree *condition = tree->list.items.at[0], *text = tree->list.items.at[1];
+    Place place = *p;
+    place.ranges = infer_ranges(p, condition, NULL, NULL, NULL, NULL);
+    place.is_size = true;
+    Value v = place.ranges ? eval(&place, condition) : value_error();
+    body_of(p->scope)->is_refused = v.kind == VALUE_ERROR || !is_true(&v);
+    if (v.kind == VALUE_ERROR) return;
+    if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
+        diag_error(
+            ctx, condition->span,
+            "a `require` asks something that is known when the model is compiled; this is %s",
+            value_shape(ctx, &v));
+    } else if (!v.expr->truth) {
+        Diag *d = diag_error(ctx, ctx->within.end ? ctx->within : tree->span, "%s: %s",
+                             p->scope->owner, text->text.value);
+        diag_note(ctx, d, tree->span, "required here");
     }
 }
 
@@ -320,6 +346,7 @@ static void enter_statement(const Place *p, const Tree *tree) {
         if (tree->equation.is_output && p->x->root != p->scope) misplaced(p, tree);
         enter_equation(p, tree);
         return;
+    case T_REQUIRE: enter_require(p, tree); return;
     case T_REPEAT: enter_repeat(p, tree); return;
     default: misplaced(p, tree); return;
     }
@@ -330,6 +357,7 @@ void scope_enter(const Place *p, const TreeList *statements) {
         Place place = *p;
         place.position = *p->scope->position;
         enter_statement(&place, statements->at[i]);
+        if (body_of(p->scope)->is_refused) return;
     }
 }
 

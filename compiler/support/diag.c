@@ -37,10 +37,13 @@ static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_
 }
 
 Diag *diag_error(Ctx *ctx, Span span, const char *format, ...) {
+    const Source *source = source_of(&ctx->sources, span);
+    bool moved = source && source->is_library && ctx->within.end;
     va_list args;
     va_start(args, format);
-    Diag *diag = add(ctx, DIAG_ERROR, span, format, args);
+    Diag *diag = add(ctx, DIAG_ERROR, moved ? ctx->within : span, format, args);
     va_end(args);
+    if (moved) diag_note(ctx, diag, span, "in what the call stands for");
     return diag;
 }
 

@@ -6,8 +6,9 @@
  *
  * Messages are collected, sorted by place and shown once, at most DIAG_SHOWN of them. They are
  * sentences in the user's terms without a final full stop, and start with a lower-case letter
- * unless with a name. The very same message at the same place is kept once.
- * Mistakes of ours are DLC_BUG: a message that names the stage and the user's line, then abort().
+ * unless with a name. The very same message at the same place is kept once. What is wrong in the
+ * library's text is told at the call that the user wrote. Mistakes of ours are DLC_BUG: a message
+ * that names the stage and the user's line, then abort().
  */
 #ifndef DLC_SUPPORT_DIAG_H
 #define DLC_SUPPORT_DIAG_H

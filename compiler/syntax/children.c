@@ -93,6 +93,7 @@ void tree_children(const Tree *tree, const Visitor *v) {
     case T_LOSS:
     case T_METRIC_USE:
     case T_OPTIMIZER_USE:
+    case T_REQUIRE:
     case T_REPEAT:
     case T_SOURCE:
     case T_COLUMNS:

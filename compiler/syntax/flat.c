@@ -368,6 +368,7 @@ const char *statement_word(const Tree *tree) {
     case T_LOSS:
     case T_METRIC_USE:
     case T_OPTIMIZER_USE:
+    case T_REQUIRE:
     case T_REPEAT:
     case T_SCALE:
     case T_STANDARDIZE:
@@ -452,6 +453,7 @@ static void put_right(Flat *flat, const Tree *tree) {
     case T_TARGET: put_list(flat, tree->list.items, 1, put_decl); return;
     case T_OUTPUT:
     case T_METRIC_USE:
+    case T_REQUIRE:
     case T_STANDARDIZE: put_list(flat, tree->list.items, 1, put_value); return;
     case T_SPLIT: put_list(flat, tree->list.items, 1, put_share); return;
     case T_LOSS:

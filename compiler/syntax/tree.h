@@ -88,7 +88,8 @@ struct Tree {
             Tree *value;
         } decl;
         struct {
-            TreeList items; /* T_DECL, T_NAME, T_ARG or expressions, as the statement has it */
+            TreeList items; /* T_DECL, T_NAME, T_ARG or expressions, as the statement has it;
+                               T_REQUIRE: a condition and a T_STRING */
         } list;
         struct {
             TreeList decls;

@@ -166,6 +166,7 @@ static void check_statement(Ctx *ctx, const Tree *tree) {
     case T_MISSING: check(ctx, tree, tree->unary.value, is_constant); return;
     case T_OUTPUT:
     case T_STANDARDIZE: check_list(ctx, tree, tree->list.items, is_name); return;
+    case T_REQUIRE:
     case T_METRIC_USE: check_list(ctx, tree, tree->list.items, is_expression); return;
     case T_SPLIT: check_list(ctx, tree, tree->list.items, is_arg); return;
     default: check_list(ctx, tree, tree->list.items, is_decl); return;

@@ -227,6 +227,7 @@ plain("slice_last", [3, 6], "slice_last(2)", [3, 4], {}, lambda x, P: x[:, :, 2:
 plain("every", [7, 2], "every(3)", [3, 2], {}, lambda x, P: x[:, ::3])
 plain("rows_of", [6, 2], "rows_of(3)", [2, 3, 2], {}, lambda x, P: x.unflatten(1, (2, 3)))
 plain("reshape", [4, 6], "reshape(2, 3, 4)", [2, 3, 4], {}, lambda x, P: x.reshape(N, 2, 3, 4))
+plain("unflatten", [24], "unflatten(2, 3, 2, 2)", [2, 3, 2, 2], {}, lambda x, P: x.reshape(N, 2, 3, 2, 2))
 plain("flatten", [2, 3, 2], "flatten", [12], {}, lambda x, P: x.flatten(1))
 plain("join", [2, 3, 2], "join", [6, 2], {}, lambda x, P: x.flatten(1, 2))
 plain("transpose", [2, 3, 4], "transpose", [2, 4, 3], {}, lambda x, P: x.transpose(2, 3))
