@@ -10,7 +10,7 @@
  */
 #include "ir/passes.h"
 
-enum { MAX_RANK = 32 };
+enum { MAX_RANK = 32, MOST_CHOICES = 1000 };
 
 typedef enum Lag { LAG_UNKNOWN, LAG_NONE, LAG_SAME, LAG_EARLIER } Lag;
 
@@ -28,6 +28,7 @@ typedef struct Search {
     Vec(GroupRead) reads;
     uint32_t *domains; /* a bit for each possible time dimension */
     int direction;
+    uint32_t choices; /* so far, for one dimension of the first member */
     /* For the message: the first time that failed only by its order within a step. */
     bool stuck;
     Graph stuck_graph;
@@ -173,17 +174,28 @@ static void start_domains(Search *s, uint32_t first_dim) {
     s->domains[0] = 1u << first_dim;
 }
 
+/* Members that are left with several dimensions (of the same extent) get each of them in turn. */
+static bool choose(Search *s, uint32_t member) {
+    uint32_t n = s->cycle->n;
+    if (!agree(s)) return false;
+    while (member < n && s->domains[member] == 1u << lowest(s->domains[member])) member++;
+    if (member == n) return settle(s);
+    uint32_t *before = arena_copy(s->ctx->arena, s->domains, n * sizeof *s->domains);
+    for (uint32_t dim = 0; dim < MAX_RANK && s->choices < MOST_CHOICES; dim++) {
+        if (!in(before[member], dim)) continue;
+        s->choices++;
+        s->domains[member] = 1u << dim;
+        if (choose(s, member + 1)) return true;
+        memcpy(s->domains, before, n * sizeof *before);
+    }
+    return false;
+}
+
 static bool try_time(Search *s, uint32_t first_dim) {
     if (s->cycle->members[0]->result->dims[first_dim] == EXTENT_BATCH) return false;
     start_domains(s, first_dim);
-    if (!agree(s)) return false;
-    for (uint32_t i = 0; i < s->cycle->n; i++) {
-        uint32_t chosen = 1u << lowest(s->domains[i]);
-        if (s->domains[i] == chosen) continue;
-        s->domains[i] = chosen;
-        if (!agree(s)) return false;
-    }
-    return settle(s);
+    s->choices = 0;
+    return choose(s, 0);
 }
 
 /* ---- the message ---- */

@@ -127,16 +127,28 @@ void plan_uses(Planner *p) {
 /* ---- from equations ---------------------------------------------------------------------------
  */
 
+/* Equations may share index objects. A node has its own, so that one can be renamed to another's.
+ */
+static void own_indices(Planner *p, Node *node, const Equation *equation) {
+    Ctx *ctx = p->ctx;
+    uint32_t rank = equation->result->rank;
+    Map own = {0};
+    node->at = ARENA_ARRAY(ctx->arena, Index *, rank + 1);
+    for (uint32_t d = 0; d < rank; d++) {
+        node->at[d] = ir_index(ctx, equation->free[d]->name, equation->free[d]->extent);
+        map_set(ctx->arena, &own, equation->free[d], (void *)ir_index_value(ctx, node->at[d]));
+    }
+    if (node->scan.group) node->time = node->at[node->scan.dim];
+    set_free(p, node);
+    plan_substitute_node(ctx, node, &own);
+}
+
 static Node *node_of_equation(Planner *p, const Equation *equation) {
     Node *node = ARENA_NEW(p->ctx->arena, Node);
     const Expr *body = equation->body;
     node->result = equation->result;
-    node->at =
-        arena_copy(p->ctx->arena, equation->free, equation->result->rank * sizeof *equation->free);
     node->span = equation->span;
     node->scan = equation->scan;
-    if (node->scan.group) node->time = node->at[node->scan.dim];
-    set_free(p, node);
     node->body = body;
     if (body->kind == EX_AFFINE && body->affine.nterms == 1 && body->affine.offset == 0 &&
         body->affine.terms[0].coefficient == 1 && body->affine.terms[0].atom->kind == EX_REDUCE)
@@ -158,6 +170,7 @@ static Node *node_of_equation(Planner *p, const Equation *equation) {
         node->factors = arena_copy(p->ctx->arena, body->contract.factors,
                                    node->nfactors * sizeof *node->factors);
     }
+    own_indices(p, node, equation);
     map_set(p->ctx->arena, &p->node_of, node->result, node);
     return node;
 }

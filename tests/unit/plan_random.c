@@ -265,7 +265,7 @@ static void recurrence(Maker *m) {
     Ctx *c = &m->r->ctx;
     Space space = random_space(m, roll(m, 2), 1);
     int64_t direction = roll(m, 2) ? 1 : -1, units = extents[roll(m, 6)];
-    Index *t = rig_index(m->r, "t", extents[1 + roll(m, 4)]), *u = rig_index(m->r, "u", units);
+    Index *t = rig_index(m->r, "t", extents[roll(m, 5)]), *u = rig_index(m->r, "u", units);
     Index *v = rig_index(m->r, "v", units);
     space.at[space.n++] = t;
     space.at[space.n++] = u;
