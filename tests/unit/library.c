@@ -291,6 +291,142 @@ static void test_dropout(void) {
     net_close(&net);
 }
 
+/* ---- what changes pictures at random --------------------------------------------------------- */
+
+/* After one step from zeros with rate -2, w is the sum over the two examples of what was drawn. */
+static bool augment_step(Net *net, uint64_t step) {
+    double loss;
+    net->results[0] = &loss;
+    net->call.n = 2;
+    net->call.step = step;
+    net->m->init(&net->call);
+    net->m->step(&net->call);
+    return loss == 0;
+}
+
+/* The place of a value in a picture of 7 x 7, or -1; where the other example lies on it too. */
+static int find_value(const double *w, double value, double other) {
+    for (int i = 0; i < 49; i++)
+        if (w[i] == value || w[i] == value + other) return i;
+    return -1;
+}
+
+/* One pixel in the middle: 1 in the first example, 100 in the second. Where it goes is even over 5
+ * x 5 places, and apart for the two examples. */
+static void test_random_shift(void) {
+    Net net;
+    static double x[2][49], q[2][49];
+    int seen[49] = {0}, together = 0;
+    if (!net_open(&net,
+                  "model m { input x[1, 7, 7]; param w[7, 7] ~ zeros; h = x -> random_shift(2)\n"
+                  "    output q = h\n    loss sum[i, j] w[i, j] * h[0, i, j]\n"
+                  "    optimizer sgd(lr: -2) }",
+                  2, 5))
+        return;
+    x[0][24] = 1, x[1][24] = 100;
+    net.inputs[0] = x;
+    const double *w = net.call.params;
+    for (uint64_t step = 1; step <= 1000; step++) {
+        EXPECT(augment_step(&net, step));
+        int a = find_value(w, 1, 100), b = find_value(w, 100, 1);
+        EXPECT(a >= 0 && b >= 0);
+        if (a >= 0) seen[a]++;
+        together += a == b;
+    }
+    for (int i = 0; i < 49; i++) {
+        bool near = abs(i / 7 - 3) <= 2 && abs(i % 7 - 3) <= 2;
+        EXPECT(near ? seen[i] > 15 && seen[i] < 75 : seen[i] == 0);
+    }
+    EXPECT(together > 15 && together < 75); /* one in 25 */
+    net.results[0] = q;
+    net.m->forward(&net.call);
+    for (int i = 0; i < 98; i++) expect_close("random_shift", i, (&q[0][0])[i], (&x[0][0])[i], 0);
+    net_close(&net);
+}
+
+static void test_random_flip(void) {
+    Net net;
+    static const double x[2][3] = {{1, 2, 3}, {100, 200, 300}};
+    double q[2][3];
+    int seen[4] = {0};
+    if (!net_open(&net,
+                  "model m { input x[3]; param w[3] ~ zeros; h = x -> random_flip; output q = h\n"
+                  "    loss sum[i] w[i] * h[i]; optimizer sgd(lr: -2) }",
+                  2, 5))
+        return;
+    net.inputs[0] = x;
+    const double *w = net.call.params;
+    for (uint64_t step = 1; step <= 400; step++) {
+        EXPECT(augment_step(&net, step));
+        bool a = w[0] == 103 || w[0] == 303, b = w[0] == 301 || w[0] == 303;
+        expect_close("random_flip", 0, w[0], (a ? 3 : 1) + (b ? 300 : 100), 0);
+        expect_close("random_flip", 1, w[1], 202, 0);
+        expect_close("random_flip", 2, w[2], (a ? 1 : 3) + (b ? 100 : 300), 0);
+        seen[2 * a + b]++;
+    }
+    for (int i = 0; i < 4; i++) EXPECT(seen[i] > 60 && seen[i] < 140);
+    net.results[0] = q;
+    net.m->forward(&net.call);
+    for (int i = 0; i < 6; i++) expect_close("random_flip", i, (&q[0][0])[i], (&x[0][0])[i], 0);
+    net_close(&net);
+}
+
+/* Pixels that tell their place. */
+static void test_random_crop(void) {
+    Net net;
+    static double x[2][5 * 6], q[2][3 * 2];
+    int seen[3][5] = {{0}};
+    if (!net_open(&net,
+                  "model m { input x[1, 5, 6]; param w[3, 2] ~ zeros; h = x -> random_crop(3, 2)\n"
+                  "    output q = h\n    loss sum[i, j] w[i, j] * h[0, i, j]\n"
+                  "    optimizer sgd(lr: -2) }",
+                  2, 5))
+        return;
+    for (int i = 0; i < 30; i++) x[0][i] = 10 * (i / 6) + i % 6;
+    net.inputs[0] = x;
+    const double *w = net.call.params;
+    for (uint64_t step = 1; step <= 600; step++) {
+        EXPECT(augment_step(&net, step));
+        int down = (int)w[0] / 10, across = (int)w[0] % 10;
+        EXPECT(down <= 2 && across <= 4);
+        seen[down % 3][across % 5]++;
+        for (int i = 0; i < 6; i++)
+            expect_close("random_crop", i, w[i], 10 * (down + i / 2) + across + i % 2, 0);
+    }
+    for (int i = 0; i < 15; i++) EXPECT((&seen[0][0])[i] > 15 && (&seen[0][0])[i] < 75);
+    net.results[0] = q;
+    net.m->forward(&net.call);
+    for (int i = 0; i < 6; i++)
+        expect_close("random_crop", i, q[0][i], 10 * (1 + i / 2) + 2 + i % 2, 0);
+    net_close(&net);
+}
+
+static void test_noise(void) {
+    Net net;
+    enum { N = 4000 };
+    static double x[2][N], q[2][N];
+    if (!net_open(&net,
+                  "model m { input x[4000]; param w[4000] ~ zeros; h = x -> noise(0.5)\n"
+                  "    output q = h\n    loss sum[i] w[i] * h[i]; optimizer sgd(lr: -2) }",
+                  2, 5))
+        return;
+    net.inputs[0] = x;
+    for (int i = 0; i < N; i++) x[0][i] = 3;
+    EXPECT(augment_step(&net, 1));
+    double sum = 0, squares = 0;
+    for (int i = 0; i < N; i++) {
+        double e = ((const double *)net.call.params)[i] - 3; /* of two draws */
+        sum += e;
+        squares += e * e;
+    }
+    EXPECT_NEAR(sum / N, 0, 0.05);
+    EXPECT_NEAR(squares / N, 0.5, 0.05);
+    net.results[0] = q;
+    net.m->forward(&net.call);
+    expect_close("noise", 0, q[0][7], 3, 0);
+    net_close(&net);
+}
+
 /* ---- losses --------------------------------------------------------------------------------- */
 
 static const double loss_p[2][3] = {{0.5, -1, 3}, {2, 2, -4}};
@@ -656,6 +792,10 @@ int main(void) {
     test_dense();
     test_flatten();
     test_dropout();
+    test_random_shift();
+    test_random_flip();
+    test_random_crop();
+    test_noise();
     test_losses();
     test_penalties();
     test_optimizers();
