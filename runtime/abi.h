@@ -80,7 +80,8 @@ typedef struct DlrtArgument {
     READER(idx, "", true)                                                                          \
     READER(cifar, "", false)                                                                       \
     READER(text, "stride", false)                                                                  \
-    READER(lines, "cut", false)
+    READER(lines, "cut", false)                                                                    \
+    READER(series, "column header separator stride", false)
 
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {

@@ -153,12 +153,8 @@ static const char *choose(Pool *pool, const char *path) {
 static int64_t count_files(const DlrtDataSpec *spec) {
     int64_t files = 0;
     for (uint32_t i = 0; i < spec->nsources; i++)
-        for (uint32_t k = 0; k < spec->sources[i].nargs; k++) {
-            const DlrtArgument *argument = &spec->sources[i].args[k];
-            bool option = argument->name && (strcmp(argument->name, "separator") == 0 ||
-                                             strcmp(argument->name, "header") == 0);
-            files += argument->kind == DLRT_STRING && !option;
-        }
+        for (uint32_t k = 0; k < spec->sources[i].nargs; k++)
+            files += reader_is_file(&spec->sources[i], &spec->sources[i].args[k]);
     return files;
 }
 

@@ -198,7 +198,10 @@ bool idx_read(Loader *loader, SourceRows *source);
 bool cifar_read(Loader *loader, SourceRows *source);
 bool text_read(Loader *loader, SourceRows *source);
 bool lines_read(Loader *loader, SourceRows *source);
+bool series_read(Loader *loader, SourceRows *source);
 bool reader_read(Loader *loader, SourceRows *source);
+/* Whether an argument names a file. */
+bool reader_is_file(const DlrtSource *source, const DlrtArgument *argument);
 /* A named argument of a source; NULL when it is not given. */
 const DlrtArgument *reader_setting(const SourceRows *source, const char *name);
 /* A named argument that is a whole number from `least` on; `value` stays when it is not given. */

@@ -10,9 +10,10 @@
 typedef struct Reader {
     const char *name;
     bool (*read)(Loader *loader, SourceRows *source);
+    bool names_ports; /* named arguments are files of ports, not settings */
 } Reader;
 
-#define READER(name, settings, names_ports) {#name, name##_read},
+#define READER(name, settings, names_ports) {#name, name##_read, names_ports},
 static const Reader readers[] = {DLRT_READERS(READER)};
 #undef READER
 
@@ -32,6 +33,14 @@ bool reader_read(Loader *loader, SourceRows *source) {
     }
     return error_set(loader->error, (Place){0}, "no reader is called `%s`: there are %s",
                      error_quote(name).text, known);
+}
+
+bool reader_is_file(const DlrtSource *source, const DlrtArgument *argument) {
+    bool named_files = false;
+    for (int i = 0; i < READERS; i++)
+        if (source->reader && strcmp(readers[i].name, source->reader) == 0)
+            named_files = readers[i].names_ports;
+    return argument->kind == DLRT_STRING && (!argument->name || named_files);
 }
 
 /* ---- arguments --------------------------------------------------------------------------- */

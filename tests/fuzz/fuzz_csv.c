@@ -48,6 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     open_all(&spec, &classes, path);
     source.nargs = 2;
     fuzz_open(&spec, &classes, path);
+    const DlrtArgument windows[] = {arguments[0], {.name = "stride", .number = 2}};
+    source = (DlrtSource){.is_split = true, .reader = "series", .nargs = 2, .args = windows};
+    spec.in_order = true;
+    spec.percent[DLRT_TRAIN] = 60, spec.percent[DLRT_TEST] = 40;
+    fuzz_open(&spec, &real, path);
     close(file);
     return 0;
 }
