@@ -30,31 +30,39 @@ const Callable *callable_definition(Ctx *ctx, const Definition *definition) {
     return callable;
 }
 
+/* A definition may be called inside itself only as an argument: `x -> residual(residual(f: g))`. */
+static bool is_recursive(const Place *p, const Definition *definition, Span span) {
+    Expander *x = p->x;
+    Ctx *ctx = x->ctx;
+    bool runs = false;
+    for (uint32_t i = 0; i < x->calls.len && !runs; i++) runs = x->calls.at[i] == definition;
+    if (!runs || !reaches_itself(ctx, x->program, definition)) return false;
+    Diag *d =
+        diag_error(ctx, span, "`%s` is recursive: it is called inside itself", definition->name);
+    diag_note(ctx, d, definition->tree->def.name_span, "`%s` is defined here", definition->name);
+    diag_help(ctx, d, "to do something several times use `repeat`, over time a recurrence");
+    return true;
+}
+
 bool enter_call(const Place *p, const Definition *definition, Span span) {
     Expander *x = p->x;
     Ctx *ctx = x->ctx;
-    for (uint32_t i = 0; i < x->calls.len; i++) {
-        if (x->calls.at[i].definition != definition) continue;
-        Diag *d = diag_error(ctx, span, "`%s` is recursive: it is called inside itself",
-                             definition->name);
-        diag_note(ctx, d, definition->tree->def.name_span, "`%s` is defined here",
-                  definition->name);
-        diag_help(ctx, d, "to do something several times use `repeat`, over time a recurrence");
-        return false;
-    }
+    if (is_recursive(p, definition, span)) return false;
     if (x->calls.len >= MAX_CALLS) {
         diag_error(ctx, span, "calls are nested more than %d deep", MAX_CALLS);
+        x->fuel = NO_FUEL;
         return false;
     }
-    OpenCall call = {definition, ctx->within};
-    vec_push(ctx->arena, &x->calls, call);
-    const Source *source = source_of(&ctx->sources, span);
-    if (!source || !source->is_library) ctx->within = span;
+    vec_push(ctx->arena, &x->calls, definition);
+    DiagCall *call = ARENA_NEW(ctx->arena, DiagCall);
+    *call = (DiagCall){ctx->diags.calls, span};
+    ctx->diags.calls = call;
     return true;
 }
 
 void leave_call(Expander *x) {
-    x->ctx->within = x->calls.at[--x->calls.len].within;
+    x->calls.len--;
+    x->ctx->diags.calls = x->ctx->diags.calls->up;
 }
 
 Arguments eval_arguments(const Place *p, const TreeList *args) {
@@ -195,12 +203,34 @@ static bool bind_rest(Scope *scope, const Value *v, uint32_t first, uint32_t n, 
     return false;
 }
 
+/* A number that is known may stand for a class when the number of classes is known. */
+static bool bind_one_class(Scope *scope, const Tree *param, int64_t class, Span span,
+                           const char *what) {
+    Ctx *ctx = scope->x->ctx;
+    const Tree *size = param->decl.class_size;
+    Place place = place_in(scope, *scope->position);
+    int64_t classes;
+    if (size->kind == T_NAME && !scope_find(scope, size->name, 0)) {
+        diag_error(ctx, span,
+                   "%s: `%s` is a class of how many? Give it a tensor that is declared "
+                   "as `: class(K)`",
+                   what, param->decl.name);
+        return false;
+    }
+    if (!eval_size(&place, size, "the number of classes", &classes)) return false;
+    if (class >= 0 && class < classes) return true;
+    diag_error(ctx, span, "%s: `%s` is a class from 0 to %lld, not %lld", what, param->decl.name,
+               (long long)classes - 1, (long long)class);
+    return false;
+}
+
 static bool bind_class(Scope *scope, const Tree *param, const Value *v, Span span,
                        const char *what) {
     Ctx *ctx = scope->x->ctx;
     if (!param->decl.class_size) return true;
     int64_t classes = v->tensor ? v->tensor->classes : 0, whole;
-    if (!classes && value_is_constant(v) && ir_is_constant_int(v->expr, &whole)) return true;
+    if (!classes && value_is_constant(v) && ir_is_constant_int(v->expr, &whole))
+        return bind_one_class(scope, param, whole, span, what);
     if (!classes) {
         Diag *d =
             diag_error(ctx, span, "%s: `%s` is a class, a whole number; this is a real number",
@@ -362,23 +392,12 @@ Value run_body(const Place *p, const Definition *definition, Scope *scope) {
     return value_error();
 }
 
-/* The path of a new instance: "dense1.", counted in the body that calls. */
-static const char *new_path(const Place *p, Sym name) {
-    Ctx *ctx = p->x->ctx;
-    const Scope *scope = p->scope;
-    uintptr_t number = (uintptr_t)map_get(scope->counters, name) + 1;
-    map_set(ctx->arena, scope->counters, name, (void *)number);
-    while (scope->up) scope = scope->up;
-    return arena_printf(ctx->arena, "%s%s%u.", scope->path, name, (unsigned)number);
-}
-
 static Value call_layer(const Place *p, const Definition *definition, const Arguments *args,
                         Span span, const char *path) {
-    Expander *x = p->x;
     if (!enter_call(p, definition, span)) return value_error();
     Scope *scope = bind_arguments(p, definition, args, span, path);
     Value v = scope ? run_body(p, definition, scope) : value_error();
-    leave_call(x);
+    leave_call(p->x);
     return v;
 }
 
@@ -393,7 +412,7 @@ static Value call_function(const Place *p, const Definition *definition, const A
     const Scope *body = p->scope;
     while (body->up) body = body->up;
     Scope *scope = scope_new(p->x, NULL, body->path, owner, definition->is_library);
-    scope->counters = p->scope->counters; /* layers called in it belong to the body around */
+    scope->instances = p->scope->instances; /* layers called in it belong to the body around */
     scope->batch = p->batch;
     Value v = value_error();
     bool good = true;
@@ -425,42 +444,45 @@ static Value call_function(const Place *p, const Definition *definition, const A
     return v;
 }
 
-/* Are these all arguments but the tensors? dense(4), dropout(0.5), conv2d(32, kernel: 3) */
+/* Can these be all arguments but the tensors? dense(4), dropout(0.5), conv2d(32, kernel: 3) */
 static bool lacks_tensors(const Definition *definition, const Arguments *args) {
     const TreeList *params = &definition->tree->def.params;
-    uint32_t tensors = 0, needed = 0, positional = 0;
-    bool takes_numbers = true; /* can the first tensor be a number? */
+    uint32_t tensors = 0, others = 0, positional = 0;
     for (uint32_t i = 0; i < params->len; i++) {
         const Tree *param = params->at[i];
         bool named = false;
         for (uint32_t a = 0; a < args->len; a++) named |= args->at[a].name == param->decl.name;
-        if (is_tensor_param(param)) {
-            if (named) return false;
-            for (uint32_t d = 0; d < param->decl.dims.len; d++)
-                takes_numbers &= param->decl.dims.at[d]->kind == T_REST;
-            tensors++;
-        } else if (!named && !param->decl.value)
-            needed++;
+        bool is_tensor = is_tensor_param(param);
+        if (is_tensor && named) return false;
+        tensors += is_tensor;
+        others += !is_tensor && !named;
     }
     for (uint32_t a = 0; a < args->len; a++) {
-        positional += !args->at[a].name;
-        if (args->at[a].value.kind == VALUE_ERROR) return false;
-        if (!args->at[a].name && args->at[a].value.kind == VALUE_TENSOR &&
-            !value_is_constant(&args->at[a].value))
-            return false;
+        const Argument *arg = &args->at[a];
+        if (arg->name) continue;
+        positional++;
+        if (!value_is_word(&arg->value) && !value_is_constant(&arg->value)) return false;
     }
-    return tensors > 0 && (positional < tensors + needed || !takes_numbers);
+    return tensors > 0 && positional <= others;
 }
 
-/* A layer value keeps one set of parameters, named by the equation that it is the value of. */
-static Value with_arguments(const Place *p, const Definition *definition, Arguments args,
-                            Span span) {
+/* Names the arguments of a layer value after the parameters that are no tensors, in order. */
+static void name_arguments(const Definition *definition, Arguments *args) {
+    const TreeList *params = &definition->tree->def.params;
+    uint32_t next = 0;
+    for (uint32_t a = 0; a < args->len; a++) {
+        if (args->at[a].name) continue;
+        while (next < params->len && is_tensor_param(params->at[next])) next++;
+        if (next < params->len) args->at[a].name = params->at[next++]->decl.name;
+    }
+}
+
+Value layer_value(const Place *p, const Definition *definition, Arguments args, Span span) {
     Ctx *ctx = p->x->ctx;
+    name_arguments(definition, &args);
     Callable *callable = ARENA_NEW(ctx->arena, Callable);
-    const char *path = p->instance && !map_has(&p->x->paths, p->instance)
-                           ? arena_printf(ctx->arena, "%s.", p->instance)
-                           : new_path(p, definition->name);
-    if (p->instance) map_set(ctx->arena, &p->x->paths, p->instance, callable);
+    const char *path = p->instance ? scope_named_instance(p->scope, p->instance) : NULL;
+    if (!path) path = scope_instance(p->scope, definition->name);
     *callable = (Callable){.kind = CALL_WITH,
                            .definition = definition,
                            .given = args,
@@ -492,16 +514,19 @@ static Value call_operation(const Place *p, Op op, const Arguments *args, Span s
 
 Value call_value(const Place *p, const Callable *callable, Arguments args, Span span) {
     Ctx *ctx = p->x->ctx;
+    if (!has_fuel(p, span)) return value_error();
     switch (callable->kind) {
     case CALL_OPERATION: return call_operation(p, callable->op, &args, span);
     case CALL_DEFINITION:
         if (callable->definition->tree->kind == T_FN)
             return call_function(p, callable->definition, &args, span);
         if (lacks_tensors(callable->definition, &args))
-            return with_arguments(p, callable->definition, args, span);
+            return layer_value(p, callable->definition, args, span);
         return call_layer(p, callable->definition, &args, span,
-                          new_path(p, callable->definition->name));
+                          scope_instance(p->scope, callable->definition->name));
     case CALL_WITH:
+        if (!callable->given.len && args.len && lacks_tensors(callable->definition, &args))
+            return layer_value(p, callable->definition, args, span);
         for (uint32_t i = 0; i < callable->given.len; i++)
             vec_push(ctx->arena, &args, callable->given.at[i]);
         return call_layer(p, callable->definition, &args, span, callable->path);
@@ -572,7 +597,7 @@ static Value call_grad(const Place *p, const Arguments *args, Span span) {
  * module says. */
 static Value call_draw(const Place *p, DrawKind kind, const Arguments *args, Span span) {
     Ctx *ctx = p->x->ctx;
-    if (args->len == 0) return eval_draw(p, kind);
+    if (args->len == 0) return eval_draw(p, kind, span);
     int64_t site;
     if (args->len == 2 &&
         size_of_value(p, &args->at[0].value, args->at[0].span, "the site of a draw", &site) &&
@@ -588,6 +613,20 @@ static bool is_local(const Place *p, const Tree *callee) {
     for (const IndexEnv *env = p->indices; env; env = env->up)
         if (env->name == callee->name) return true;
     return scope_find(p->scope, callee->name, p->position) != NULL;
+}
+
+/* What is called: a definition by its name is not a layer value, with parameters of its own, but
+ * called there and then. */
+static Value eval_callee(const Place *p, const Tree *callee) {
+    Ctx *ctx = p->x->ctx;
+    Place place = *p;
+    place.instance = NULL;
+    if (callee->kind == T_NAME && !is_local(p, callee)) {
+        const Definition *definition =
+            program_find(ctx, p->x->program, SPACE_FUNCTION, callee->name, callee->span);
+        if (definition) return value_callable(callable_definition(ctx, definition));
+    }
+    return eval(&place, callee);
 }
 
 static Value call_builtin(const Place *p, const Tree *callee, const Arguments *args, Span span,
@@ -624,9 +663,7 @@ Value eval_call(const Place *p, const Tree *call, const Value *first, Span first
         if (args.at[i].value.kind == VALUE_ERROR) return value_error();
     Value v = call_builtin(p, callee, &args, call->span, &is_builtin);
     if (is_builtin) return v;
-    Place place = *p;
-    place.instance = NULL;
-    Value f = eval(&place, callee);
+    Value f = eval_callee(p, callee);
     if (f.kind == VALUE_ERROR) return f;
     if (f.kind != VALUE_CALLABLE) {
         Text text = text_new(ctx->arena);

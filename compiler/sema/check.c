@@ -8,17 +8,19 @@
 /* ---- what models reach
  * ----------------------------------------------------------------------------- */
 
+/* The user's definitions that texts lead to, from name to name. */
 typedef struct Reach {
     Ctx *ctx;
     const Program *program;
+    Map seen; /* Definition* → itself */
     Vec(Definition *) todo;
 } Reach;
 
 static void reach_name(Reach *r, Sym name) {
     for (int space = 0; space < SPACES; space++) {
         Definition *found = map_get(&r->program->user[space], name);
-        if (!found || found->is_used) continue;
-        found->is_used = true;
+        if (!found || map_has(&r->seen, found)) continue;
+        map_set(r->ctx->arena, &r->seen, found, found);
         vec_push(r->ctx->arena, &r->todo, found);
     }
 }
@@ -30,14 +32,27 @@ static void reach_in(void *data, const char *role, Tree *part) {
     tree_children(part, &visitor);
 }
 
+static void reach_all(Reach *r) {
+    while (r->todo.len) {
+        Visitor visitor = {reach_in, r};
+        tree_children(r->todo.at[--r->todo.len]->tree, &visitor);
+    }
+}
+
 static void mark_used(Ctx *ctx, const Program *program) {
     Reach r = {.ctx = ctx, .program = program};
-    for (uint32_t i = 0; i < program->all.len; i++) program->all.at[i]->is_used = false;
     for (uint32_t i = 0; i < program->models.len; i++) reach_name(&r, program->models.at[i]);
-    while (r.todo.len) {
-        Visitor visitor = {reach_in, &r};
-        tree_children(r.todo.at[--r.todo.len]->tree, &visitor);
-    }
+    reach_all(&r);
+    for (uint32_t i = 0; i < program->all.len; i++)
+        program->all.at[i]->is_used = map_has(&r.seen, program->all.at[i]);
+}
+
+bool reaches_itself(Ctx *ctx, const Program *program, const Definition *definition) {
+    Reach r = {.ctx = ctx, .program = program};
+    Visitor visitor = {reach_in, &r};
+    tree_children(definition->tree, &visitor);
+    reach_all(&r);
+    return map_has(&r.seen, definition);
 }
 
 /* ---- names
@@ -130,7 +145,7 @@ static void check_tree(void *data, const char *role, Tree *tree) {
 
 static void check_definition(Ctx *ctx, const Program *program, const Definition *definition) {
     static const char *const everywhere[] = {"train",   "pi",     "inf",  "batch", "rank",
-                                             "uniform", "normal", "grad", "nan"};
+                                             "uniform", "normal", "grad", "nan",   "step"};
     static const char *const optimizers[] = {"w", "g", "step", "decays"};
     static const char *const initials[] = {"fan_in", "fan_out"};
     NameCheck c = {.ctx = ctx, .program = program};

@@ -168,8 +168,20 @@ Value define_tensor(const Place *p, const char *name, Index *const *at, uint32_t
     expr = place_draws(x, ir_substitute(ctx, expr, &fresh), free, n);
     Tensor *tensor = early ? early->early : new_tensor(x, name, free, n, classes, span);
     if (!tensor) return value_error();
-    ir_define(ctx, x->m, tensor, free, expr, span);
+    ir_define(ctx, x->m, tensor, free, expr, diag_place(ctx, span));
     return defined(ctx, tensor, hidden, nhidden, is_truth);
+}
+
+void define_number(Expander *x, Tensor *tensor, const Expr *expr, Span span) {
+    Index **hidden;
+    if (hidden_indices(x->ctx, expr, NULL, 0, &hidden)) {
+        diag_error(
+            x->ctx, span,
+            "what is summed over parameters may not depend on `%s`, which is bound around it",
+            hidden[0]->name);
+        return;
+    }
+    ir_define(x->ctx, x->m, tensor, NULL, place_draws(x, expr, NULL, 0), diag_place(x->ctx, span));
 }
 
 Value materialise(const Place *p, Value v, const char *name, Span span) {

@@ -137,21 +137,23 @@ const Expr *element_at(Ctx *ctx, const Value *v, const Expr *const *subs) {
     return ir_substitute(ctx, v->expr, &at);
 }
 
+bool has_elements(const Place *p, const Tree *base, const Value *v) {
+    if (!value_is_word(v)) return v->kind != VALUE_ERROR;
+    diag_error(p->x->ctx, base->span,
+               v->kind == VALUE_TEXT ? "`%s` is a text, it has no elements"
+                                     : "`%s` is called with ( ), it has no elements",
+               text_of(p->x->ctx, base));
+    return false;
+}
+
 static Value base_of(const Place *p, const Tree *indexed) {
-    Ctx *ctx = p->x->ctx;
     Value v;
     if (range_value(p->ranges, indexed->indexed.base, &v))
         v = value_here(p, v);
     else
         v = eval(p, indexed->indexed.base);
-    if (value_is_word(&v)) {
-        diag_error(ctx, indexed->span,
-                   v.kind == VALUE_TEXT ? "`%s` is a text, it has no elements"
-                                        : "`%s` is called with ( ), it has no elements",
-                   text_of(ctx, indexed->indexed.base));
-        return value_error();
-    }
-    if (v.kind == VALUE_ERROR || v.rank == 0) return v;
+    if (!has_elements(p, indexed->indexed.base, &v)) return value_error();
+    if (v.rank == 0) return v;
     return materialise(p, v, "t", indexed->indexed.base->span);
 }
 
@@ -177,6 +179,13 @@ static Value read_or_else(const Place *p, const Value *base, const Subscripts *s
     const Expr *outside = eval_scalar(p, otherwise);
     if (!outside) return value_error();
     if (base->rank == 0 || !base->tensor) return value_of(base->expr);
+    bool is_recurrence =
+        base->tensor->kind == TENSOR_LOCAL && !ir_definition(p->x->m, base->tensor);
+    if (outside->type == TY_BOOL && is_recurrence) {
+        diag_error(ctx, otherwise->span,
+                   "a recurrence is of numbers: write 0 for false, 1 for true, and compare");
+        return value_error();
+    }
     if ((outside->type == TY_BOOL) != base->is_truth) {
         diag_error(ctx, otherwise->span,
                    base->is_truth ? "the `else` of a truth value is a truth value"
@@ -211,7 +220,7 @@ Value eval_element(const Place *p, const Tree *indexed, const Tree *otherwise) {
 
 /* A draw differs for each element of its equation and for each value of the indices of the
  * reductions it stands in. Its equation is known only later: see place_draws. */
-Value eval_draw(const Place *p, DrawKind kind) {
+Value eval_draw(const Place *p, DrawKind kind, Span span) {
     Expander *x = p->x;
     Ctx *ctx = x->ctx;
     const Expr *counter = ir_int(ctx, 0);
@@ -221,7 +230,10 @@ Value eval_draw(const Place *p, DrawKind kind) {
         for (uint32_t i = b->n; i-- > 0;) {
             counter = ir_int_add(ctx, counter,
                                  ir_int_scale(ctx, ir_index_value(ctx, b->indices[i]), *points));
-            *points *= b->indices[i]->extent == EXTENT_BATCH ? 1 : b->indices[i]->extent;
+            int64_t extent = b->indices[i]->extent == EXTENT_BATCH ? 1 : b->indices[i]->extent;
+            if (!__builtin_mul_overflow(*points, extent, points)) continue;
+            diag_error(ctx, span, "this would draw more numbers than can be counted");
+            return value_error();
         }
     const Expr *draw = ir_draw(ctx, kind, x->next_site++, counter);
     map_set(ctx->arena, &x->pending, draw, points);

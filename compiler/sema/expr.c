@@ -26,7 +26,7 @@ Value value_callable(const Callable *callable) {
 Value value_here(const Place *p, Value v) {
     Ctx *ctx = p->x->ctx;
     Index *outer = p->scope->batch;
-    if (v.kind != VALUE_TENSOR || !outer || p->batch == outer) return v;
+    if (v.kind != VALUE_TENSOR || !outer || !p->batch || p->batch == outer) return v;
     Map map = {0};
     map_set(ctx->arena, &map, outer, (void *)ir_index_value(ctx, p->batch));
     v.expr = ir_substitute(ctx, v.expr, &map);
@@ -153,7 +153,8 @@ bool tree_mentions(const Tree *tree, Sym name) {
 static Value special_name(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     const char *name = tree->name;
-    if (strcmp(name, "train") == 0) return value_of(ir_truth(ctx, p->x->train));
+    if (strcmp(name, "train") == 0)
+        return (Value){.kind = VALUE_TENSOR, .expr = ir_truth(ctx, p->x->train), .by_mode = true};
     if (strcmp(name, "pi") == 0) return value_of(ir_number(ctx, 3.14159265358979323846));
     if (strcmp(name, "inf") == 0) return value_of(ir_number(ctx, INFINITY));
     if (strcmp(name, "nan") == 0) return value_of(ir_number(ctx, NAN));
@@ -185,6 +186,8 @@ static Value callable_name(const Place *p, const Tree *tree) {
     Definition *definition =
         program_find(ctx, p->x->program, SPACE_FUNCTION, tree->name, tree->span);
     Op op;
+    if (definition && definition->tree->kind == T_LAYER)
+        return layer_value(p, definition, (Arguments){0}, tree->span);
     if (definition) return value_callable(callable_definition(ctx, definition));
     if (!find_operation(tree->name, &op))
         return unknown_name(ctx, p->x->program, tree, visible_names(p));
@@ -276,6 +279,7 @@ Value apply(const Place *p, Op op, Span span, const Value *args, const Span *spa
             args[i].rank && &args[i] != shape ? element_at(ctx, &args[i], subs) : args[i].expr;
     Value v = value_of(ir_op(ctx, op, list));
     if (shape) v.rank = shape->rank, v.at = shape->at;
+    for (uint32_t i = 0; i < n; i++) v.by_mode |= args[i].by_mode;
     return v;
 }
 
@@ -386,19 +390,21 @@ static Value eval_under(const Place *p, const Tree *tree, const Value *condition
  * condition on `train`, so that layers get the same numbers and draws the same places in both
  * modes. */
 static Value eval_choice(const Place *p, const Tree *tree) {
-    Ctx *ctx = p->x->ctx;
     Value args[3] = {eval(p, tree->choice.condition)};
     Span spans[] = {tree->choice.condition->span, tree->choice.then->span,
                     tree->choice.otherwise->span};
     if (!check_operand(p, OP_SELECT, &args[0], spans[0], 0, args)) return value_error();
     const Expr *c = args[0].expr;
     bool constant = args[0].rank == 0 && c->kind == EX_TRUTH;
-    if (constant && !tree_mentions(tree->choice.condition, sym(ctx, "train")))
+    if (constant && !args[0].by_mode)
         return eval(p, c->truth ? tree->choice.then : tree->choice.otherwise);
     args[1] = eval_under(p, tree->choice.then, &args[0], true);
     args[2] = eval_under(p, tree->choice.otherwise, &args[0], false);
-    if (constant && args[1].kind != VALUE_ERROR && args[2].kind != VALUE_ERROR)
-        return args[c->truth ? 1 : 2];
+    if (constant && args[1].kind != VALUE_ERROR && args[2].kind != VALUE_ERROR) {
+        Value chosen = args[c->truth ? 1 : 2];
+        chosen.by_mode = true;
+        return chosen;
+    }
     return apply(p, OP_SELECT, tree->span, args, spans, 3);
 }
 
@@ -471,27 +477,55 @@ static Value eval_over_params(const Place *p, const Tree *tree) {
         diag_error(ctx, tree->span, "over parameters there is one reduction: `sum[param w] …`");
         return value_error();
     }
-    const Expr *sum = ir_number(ctx, 0);
-    for (uint32_t i = 0; x->model && i < x->model->params.len; i++) {
-        Tensor *param = x->model->params.at[i];
-        if (!param->decays) continue;
-        ir_use_tensor(ctx, x->m, param);
-        Index **at = ir_free_indices(ctx, param, NULL);
-        Value element = value_of(ir_read_at(ctx, param, at));
-        IndexEnv env = {.up = p->indices, .name = binders->at[0]->binder.name, .value = &element};
-        Place place = *p;
-        place.indices = &env;
-        place.instance = NULL;
-        const Expr *body = eval_scalar(&place, tree->reduce.body);
-        if (!body) return value_error();
-        if (body->type == TY_BOOL) {
-            diag_error(ctx, tree->reduce.body->span,
-                       "`sum` takes numbers, and this is a truth value");
-            return value_error();
-        }
-        sum = ir_add(ctx, sum, ir_reduce(ctx, REDUCE_SUM, at, param->rank, body));
+    if (!x->model) {
+        diag_error(ctx, tree->span, "there are no parameters here: they belong to models");
+        return value_error();
     }
-    return value_of(sum);
+    Penalty *penalty = ARENA_NEW(ctx->arena, Penalty);
+    penalty->tensor = ir_tensor(ctx, x->m, TENSOR_LOCAL, sym(ctx, "penalty"), 0, NULL, 0,
+                                diag_place(ctx, tree->span));
+    penalty->tree = tree;
+    penalty->place = *p;
+    penalty->place.known = NULL; /* these two lie on the stack */
+    penalty->place.bound = NULL;
+    penalty->place.instance = NULL;
+    vec_push(ctx->arena, &x->penalties, penalty);
+    return value_tensor(ctx, penalty->tensor, 0, NULL);
+}
+
+static const Expr *sum_of_param(const Penalty *penalty, Tensor *param) {
+    Expander *x = penalty->place.x;
+    Ctx *ctx = x->ctx;
+    const Tree *binder = penalty->tree->reduce.binders.at[0], *body = penalty->tree->reduce.body;
+    ir_use_tensor(ctx, x->m, param);
+    Index **at = ir_free_indices(ctx, param, NULL);
+    Value element = value_of(ir_read_at(ctx, param, at));
+    IndexEnv *env = ARENA_NEW(ctx->arena, IndexEnv);
+    *env = (IndexEnv){.up = penalty->place.indices,
+                      .name = binder->binder.name,
+                      .value = arena_copy(ctx->arena, &element, sizeof element)};
+    Place place = penalty->place;
+    place.indices = env;
+    const Expr *e = eval_scalar(&place, body);
+    if (!e || e->type != TY_BOOL)
+        return e ? ir_reduce(ctx, REDUCE_SUM, at, param->rank, ir_real(ctx, e)) : NULL;
+    diag_error(ctx, body->span, "`sum` takes numbers, and this is a truth value");
+    return NULL;
+}
+
+void finish_penalties(Expander *x) {
+    for (uint32_t k = 0; k < x->penalties.len; k++) {
+        const Penalty *penalty = x->penalties.at[k];
+        const Expr *sum = ir_number(x->ctx, 0), *one = sum;
+        for (uint32_t i = 0; one && i < x->model->params.len; i++) {
+            Tensor *param = x->model->params.at[i];
+            if (!param->decays) continue;
+            one = sum_of_param(penalty, param);
+            if (one) sum = ir_add(x->ctx, sum, one);
+        }
+        if (one) define_number(x, penalty->tensor, sum, penalty->tree->span);
+    }
+    x->penalties.len = 0;
 }
 
 static Value eval_reduction(const Place *p, const Tree *tree) {
@@ -522,8 +556,18 @@ static Value eval_reduction(const Place *p, const Tree *tree) {
     return value_of(e);
 }
 
-/* ---- everything
- * --------------------------------------------------------------------------------------- */
+/* ---- everything ------------------------------------------------------------------------------ */
+
+bool has_fuel(const Place *p, Span span) {
+    if (--p->x->fuel >= 0) return true;
+    if (p->x->fuel == -1)
+        diag_error(p->x->ctx, span,
+                   "this grows too large: more than %lld expressions after functions and layers "
+                   "are expanded",
+                   (long long)EXPANSION_FUEL);
+    p->x->fuel = NO_FUEL;
+    return false;
+}
 
 static Value eval_pipe(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
@@ -556,14 +600,7 @@ static Value eval_number(Ctx *ctx, const Tree *tree) {
 
 Value eval(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
-    if (--p->x->fuel < 0) {
-        if (p->x->fuel == -1)
-            diag_error(ctx, tree->span,
-                       "this grows too large: more than %lld expressions after "
-                       "functions and layers are expanded",
-                       (long long)EXPANSION_FUEL);
-        return value_error();
-    }
+    if (!has_fuel(p, tree->span)) return value_error();
     switch ((int)tree->kind) {
     case T_NUMBER: return eval_number(ctx, tree);
     case T_BOOL: return value_of(ir_truth(ctx, tree->boolean));

@@ -9,29 +9,21 @@
 #include "sema/private.h"
 
 typedef struct Fans {
-    Ctx *ctx;
-    const Tensor *param;
-    bool found;
     double in, out;
 } Fans;
 
-/* ---- fan_in, fan_out
- * ------------------------------------------------------------------------------ */
+/* ---- fan_in, fan_out ------------------------------------------------------------------------ */
 
-typedef struct Reads {
+/* The walk over a module that finds the fans of all its parameters. */
+typedef struct FanWalk {
     Ctx *ctx;
-    const Tensor *param;
-    const Expr *own;          /* the read of the parameter */
-    Vec(const Expr *) others; /* the other reads */
-} Reads;
+    Map *fans;               /* Tensor* → Fans*, by the first reduction that uses the parameter */
+    Vec(const Expr *) reads; /* in the reduction that is looked at */
+} FanWalk;
 
 static void note_read(void *data, const Expr *e) {
-    Reads *reads = data;
-    if (e->kind != EX_READ) return;
-    if (e->read.tensor == reads->param)
-        reads->own = e;
-    else
-        vec_push(reads->ctx->arena, &reads->others, e);
+    FanWalk *walk = data;
+    if (e->kind == EX_READ) vec_push(walk->ctx->arena, &walk->reads, e);
 }
 
 static bool is_over(const Expr *reduction, const Index *index) {
@@ -42,11 +34,13 @@ static bool is_over(const Expr *reduction, const Index *index) {
     return false;
 }
 
-/* Does the reduced index stand in a subscript together with one that is not reduced? */
-static bool is_window(const Reads *reads, const Expr *reduction, const Index *index) {
-    for (uint32_t r = 0; r < reads->others.len; r++) {
-        const Expr *read = reads->others.at[r];
-        for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
+/* Does the reduced index stand in a subscript of something else than the parameter, together with
+ * one that is not reduced? */
+static bool is_window(const FanWalk *walk, const Tensor *param, const Expr *reduction,
+                      const Index *index) {
+    for (uint32_t r = 0; r < walk->reads.len; r++) {
+        const Expr *read = walk->reads.at[r];
+        for (uint32_t d = 0; read->read.tensor != param && d < read->read.tensor->rank; d++) {
             const Expr *sub = read->read.subs[d];
             bool has_it = false, has_free = false;
             for (uint32_t t = 0; sub->kind == EX_AFFINE && t < sub->affine.nterms; t++) {
@@ -61,42 +55,56 @@ static bool is_window(const Reads *reads, const Expr *reduction, const Index *in
     return false;
 }
 
-static void look_at(void *data, const Expr *e) {
-    Fans *fans = data;
-    bool sums = e->kind == EX_CONTRACT || (e->kind == EX_REDUCE && e->reduce.op == REDUCE_SUM);
-    if (fans->found || !sums) return;
-    Reads reads = {.ctx = fans->ctx, .param = fans->param};
-    ir_visit(fans->ctx, e, note_read, &reads);
-    if (!reads.own) return;
-    double in = 1, out = 1;
-    for (uint32_t d = 0; d < fans->param->rank; d++) {
-        const Expr *sub = reads.own->read.subs[d];
+/* Of a parameter that is read in a sum. */
+static Fans *fans_in_sum(const FanWalk *walk, const Expr *sum, const Expr *own) {
+    const Tensor *param = own->read.tensor;
+    Fans *fans = ARENA_NEW(walk->ctx->arena, Fans);
+    *fans = (Fans){1, 1};
+    for (uint32_t d = 0; d < param->rank; d++) {
+        const Expr *sub = own->read.subs[d];
         bool alone = sub->kind == EX_AFFINE && sub->affine.nterms == 1 &&
                      sub->affine.terms[0].atom->kind == EX_INDEX;
         const Index *index = alone ? sub->affine.terms[0].atom->index : NULL;
-        bool over = index && is_over(e, index);
-        if (over) in *= (double)fans->param->dims[d];
-        if (!over || is_window(&reads, e, index)) out *= (double)fans->param->dims[d];
-    }
-    fans->in = in;
-    fans->out = out;
-    fans->found = true;
-}
-
-/* The reductions that use each parameter are found in one walk over the module. */
-static Fans fans_of(Ctx *ctx, const Module *uses, const Tensor *param) {
-    Fans fans = {.ctx = ctx, .param = param, .in = 1, .out = 1};
-    for (uint32_t i = 0; i < uses->equations.len && !fans.found; i++)
-        if (ir_uses_tensor(uses->equations.at[i]->body, param))
-            ir_visit(ctx, uses->equations.at[i]->body, look_at, &fans);
-    if (fans.found) return fans;
-    for (uint32_t d = 0; d < param->rank; d++) {
-        if (d == 0 && param->rank > 1)
-            fans.out *= (double)param->dims[d];
-        else
-            fans.in *= (double)param->dims[d];
+        bool over = index && is_over(sum, index);
+        if (over) fans->in *= (double)param->dims[d];
+        if (!over || is_window(walk, param, sum, index)) fans->out *= (double)param->dims[d];
     }
     return fans;
+}
+
+static void look_at(void *data, const Expr *e) {
+    FanWalk *walk = data;
+    bool sums = e->kind == EX_CONTRACT || (e->kind == EX_REDUCE && e->reduce.op == REDUCE_SUM);
+    if (!sums) return;
+    walk->reads.len = 0;
+    ir_visit(walk->ctx, e, note_read, walk);
+    for (uint32_t r = walk->reads.len; r-- > 0;) {
+        const Tensor *param = walk->reads.at[r]->read.tensor;
+        if (param->kind == TENSOR_PARAM && !map_has(walk->fans, param))
+            map_set(walk->ctx->arena, walk->fans, param, fans_in_sum(walk, e, walk->reads.at[r]));
+    }
+}
+
+static Map find_fans(Ctx *ctx, const Module *m) {
+    Map fans = {0};
+    FanWalk walk = {.ctx = ctx, .fans = &fans};
+    for (uint32_t i = 0; i < m->equations.len; i++)
+        ir_visit(ctx, m->equations.at[i]->body, look_at, &walk);
+    return fans;
+}
+
+/* What no sum uses has its first dimension as the outputs, if it has others. */
+static Fans fans_of(const Map *fans, const Tensor *param) {
+    const Fans *found = map_get(fans, param);
+    if (found) return *found;
+    Fans guess = {1, 1};
+    for (uint32_t d = 0; d < param->rank; d++) {
+        if (d == 0 && param->rank > 1)
+            guess.out *= (double)param->dims[d];
+        else
+            guess.in *= (double)param->dims[d];
+    }
+    return guess;
 }
 
 /* ---- values
@@ -125,6 +133,27 @@ static void set_initial(Expander *init, const Place *p, Tensor *tensor, Value v,
     vec_push(ctx->arena, &init->m->updates, update);
 }
 
+typedef struct Foreign {
+    const Module *m;
+    const Tensor *found; /* read, and not made here */
+} Foreign;
+
+static void note_foreign(void *data, const Expr *e) {
+    Foreign *f = data;
+    if (e->kind == EX_READ && !ir_definition(f->m, e->read.tensor)) f->found = e->read.tensor;
+}
+
+/* When parameters are initialised no tensor has a value yet. */
+static void check_reads(Expander *init, uint32_t first, Span span) {
+    Foreign f = {.m = init->m};
+    for (uint32_t i = first; i < init->m->equations.len; i++)
+        ir_visit(init->ctx, init->m->equations.at[i]->body, note_foreign, &f);
+    if (f.found)
+        diag_error(init->ctx, span,
+                   "this initialiser reads `%s`, but it is given the shapes of tensors, not values",
+                   f.found->name);
+}
+
 static Definition *find_init(Expander *init, const Tree *callee) {
     Ctx *ctx = init->ctx;
     if (callee->kind == T_NAME) {
@@ -140,13 +169,12 @@ static Definition *find_init(Expander *init, const Tree *callee) {
     return NULL;
 }
 
-static void init_param(Expander *init, const Initial *initial, const Module *uses) {
+static void init_param(Expander *init, const Initial *initial, const Map *all_fans) {
     Ctx *ctx = init->ctx;
     const Tree *call = initial->tree, *callee = call->kind == T_CALL ? call->call.callee : call;
     Definition *definition = find_init(init, callee);
     if (!definition) return;
     Place outside = place_in(initial->scope, *initial->scope->position + 1);
-    outside.batch = NULL;
     Arguments args = {0};
     Argument tensor = {NULL, callee->span, value_tensor(ctx, initial->tensor, 0, NULL)};
     vec_push(ctx->arena, &args, tensor);
@@ -157,20 +185,21 @@ static void init_param(Expander *init, const Initial *initial, const Module *use
     Place place = place_in(init->root, 1);
     if (!enter_call(&place, definition, call->span)) return;
     const char *path = arena_printf(ctx->arena, "init.%s.", initial->tensor->name);
+    uint32_t first = init->m->equations.len;
     Scope *scope = bind_arguments(&place, definition, &args, call->span, path);
     if (scope) {
-        Fans fans = fans_of(ctx, uses, initial->tensor);
+        Fans fans = fans_of(all_fans, initial->tensor);
         scope_bind(scope, sym(ctx, "fan_in"), call->span, value_of(ir_number(ctx, fans.in)));
         scope_bind(scope, sym(ctx, "fan_out"), call->span, value_of(ir_number(ctx, fans.out)));
         Value v = run_body(&place, definition, scope);
         set_initial(init, &place, initial->tensor, v, call->span);
+        check_reads(init, first, call->span);
     }
     leave_call(init);
 }
 
 static void init_state(Expander *init, const Initial *initial) {
     Place outside = place_in(initial->scope, *initial->scope->position + 1);
-    outside.batch = NULL;
     Place place = place_in(init->root, 1);
     Value v = eval(&outside, initial->tree);
     if (v.kind == VALUE_TENSOR && !value_is_constant(&v)) {
@@ -182,10 +211,11 @@ static void init_state(Expander *init, const Initial *initial) {
 }
 
 void expand_initials(Expander *init, const Expander *x) {
+    Map fans = find_fans(init->ctx, x->m);
     for (uint32_t i = 0; i < x->initials.len; i++) {
         const Initial *initial = &x->initials.at[i];
         if (initial->tensor->kind == TENSOR_PARAM)
-            init_param(init, initial, x->m);
+            init_param(init, initial, &fans);
         else
             init_state(init, initial);
     }

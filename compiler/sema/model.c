@@ -100,7 +100,7 @@ static bool port_dims(const Place *p, const Tree *decl, int64_t *dims, uint32_t 
 static void enter_port(const Place *p, const Tree *decl, bool is_target) {
     Expander *x = p->x;
     Ctx *ctx = x->ctx;
-    if (decl->kind != T_DECL) return;
+    if (decl->kind != T_DECL || is_batch_name(ctx, decl->decl.name, decl->span)) return;
     Sym name = decl->decl.name;
     Binding *before = scope_find(x->root, name, 0);
     if (before) {
@@ -167,11 +167,13 @@ static Expander *new_expander(Ctx *ctx, Program *program, Model *model, const Se
     return x;
 }
 
+/* `first`: NULL for training, else the expansion for training. */
 static Expander *expand_body(Ctx *ctx, Program *program, Model *model, const SemaOptions *options,
-                             const Body *body, bool train) {
+                             const Body *body, const Expander *first) {
     const char *owner = arena_printf(ctx->arena, "model `%s`", model->name);
     Expander *x = new_expander(ctx, program, model, options, model->name, owner);
-    x->train = train;
+    x->train = !first;
+    x->first = first;
     if (has_ports(&body->statements))
         x->root->batch = ir_index(ctx, sym(ctx, "batch"), EXTENT_BATCH);
     TreeList sizes = {0};
@@ -283,10 +285,8 @@ static Tensor *expand_loss(Expander *x, const Tree *loss) {
     Ctx *ctx = x->ctx;
     Place place = place_in(x->root, *x->root->position + 1);
     const Tree *tree = loss->unary.value;
-    ctx->within = tree->span;
     place.ranges = infer_ranges(&place, tree, NULL, NULL, NULL, NULL);
     Value v = place.ranges ? eval(&place, tree) : value_error();
-    ctx->within = (Span){0, 0};
     if (v.kind == VALUE_ERROR) return NULL;
     if (v.kind != VALUE_TENSOR || v.rank || v.expr->type == TY_BOOL) {
         Diag *d = diag_error(ctx, tree->span, "the loss is one number for an example; this is %s",
@@ -294,7 +294,8 @@ static Tensor *expand_loss(Expander *x, const Tree *loss) {
         if (v.kind == VALUE_TENSOR && v.rank) diag_help(ctx, d, "reduce it: `mean[i] …`");
         return NULL;
     }
-    if (v.tensor && v.nhidden == 0 && !v.tensor->classes) return v.tensor;
+    bool is_it = v.tensor && v.tensor->kind == TENSOR_LOCAL && !v.nhidden && !v.tensor->classes;
+    if (is_it) return v.tensor;
     v = define_tensor(&place, "loss", NULL, 0, batch_mean(x, ir_real(ctx, v.expr)), tree->span,
                       NULL);
     return v.tensor;
@@ -336,6 +337,7 @@ static void make_evaluation(Expander *x, const Body *body) {
         ir_define(ctx, x->m, loss, NULL, ir_number(ctx, NAN), model->span); /* there is none */
     }
     add_outputs(x, body);
+    finish_penalties(x);
     if (diag_failed(ctx)) return;
     model->infer = x->m;
     if (!loss) return;
@@ -358,6 +360,7 @@ static void make_training(Expander *x, const Body *body) {
         add_root(ctx, x->m, sym(ctx, "loss"), x->m->loss);
     else
         add_outputs(x, body);
+    finish_penalties(x);
     x->model->train = x->m;
 }
 
@@ -366,6 +369,20 @@ static void make_initials(Ctx *ctx, Program *program, Model *model, const Expand
                                   arena_printf(ctx->arena, "model `%s`", model->name));
     expand_initials(init, x);
     model->init = init->m;
+}
+
+/* Every parameter must be there in both expansions: one that is not has taken the name of another.
+ */
+static void check_params(const Model *model, const Expander *evaluation) {
+    for (uint32_t i = 0; i < model->params.len; i++) {
+        const Tensor *param = model->params.at[i];
+        if (map_has(&evaluation->leaves, param->name)) continue;
+        diag_error(
+            evaluation->ctx, param->span,
+            "`%s` is there only while training: what depends on `train` may not decide about "
+            "parameters",
+            param->name);
+    }
 }
 
 Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOptions *options) {
@@ -384,7 +401,7 @@ Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOption
         diag_help(ctx, d, "name what callers get: `output y`");
         return NULL;
     }
-    Expander *train = expand_body(ctx, program, model, options, &body, true);
+    Expander *train = expand_body(ctx, program, model, options, &body, NULL);
     make_training(train, &body);
     if (diag_failed(ctx)) {
         /* what is wrong in metrics and outputs is worth knowing in the same run */
@@ -392,8 +409,9 @@ Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOption
         if (!train->m->roots.len) add_outputs(train, &body);
         return NULL;
     }
-    Expander *evaluation = expand_body(ctx, program, model, options, &body, false);
+    Expander *evaluation = expand_body(ctx, program, model, options, &body, train);
     make_evaluation(evaluation, &body);
+    if (!diag_failed(ctx)) check_params(model, evaluation);
     if (diag_failed(ctx)) return NULL;
     make_initials(ctx, program, model, train);
     warn_unused(evaluation);
@@ -414,10 +432,6 @@ Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression) {
         diag_error(ctx, expression->span,
                    v.kind == VALUE_TEXT ? "this is a text; it has no value of its own"
                                         : "this is a function or a layer; call it to see a value");
-        return NULL;
-    }
-    if (x->leaves.len) {
-        diag_error(ctx, expression->span, "this has parameters; parameters belong to models");
         return NULL;
     }
     v = define_tensor(&place, "it", v.at, v.rank, v.expr, expression->span, NULL);

@@ -83,6 +83,7 @@ static void add_target(Step *s, Sym name, Tensor *target) {
 /* Of the parameter's shape, and named after it: "dense1.w.m". */
 static void declare_state(Step *s, const Tree *decl) {
     Ctx *ctx = s->x->ctx;
+    if (decl->kind != T_DECL) return;
     if (decl->decl.has_dims) {
         diag_error(ctx, decl->span,
                    "the state of an optimizer has the shape of the parameter: no dimensions here");
@@ -93,12 +94,9 @@ static void declare_state(Step *s, const Tree *decl) {
         return;
     }
     Place place = place_in(s->scope, 0);
-    Tensor *state = declare_leaf(&place, TENSOR_STATE, decl->decl.name, s->param->dims,
-                                 s->param->rank, decl->span);
-    if (!state) return;
-    Initial initial = {state, decl->decl.value, s->scope};
-    vec_push(ctx->arena, &s->x->initials, initial);
-    add_target(s, decl->decl.name, state);
+    Tensor *state =
+        declare_leaf(&place, TENSOR_STATE, decl, decl->decl.value, s->param->dims, s->param->rank);
+    if (state) add_target(s, decl->decl.name, state);
 }
 
 /* States are finite: 0 times one is 0, so that momentum 0 needs no state. */
@@ -190,14 +188,17 @@ static void update_param(Expander *x, const Definition *definition, const Argume
     Ctx *ctx = x->ctx;
     Step s = {.x = x, .definition = definition, .param = param};
     Place place = place_in(x->root, *x->root->position + 1);
+    if (!enter_call(&place, definition, span)) return;
     s.scope = bind_arguments(&place, definition, args, span,
                              arena_printf(ctx->arena, "%s.", param->name));
-    if (!s.scope) return;
-    add_target(&s, sym(ctx, "w"), param);
-    scope_bind(s.scope, sym(ctx, "g"), span, value_tensor(ctx, gradient_of(x, param), 0, NULL));
-    scope_bind(s.scope, sym(ctx, "decays"), span, value_of(ir_int(ctx, param->decays)));
-    run_statements(&s);
-    if (!diag_failed(ctx)) add_updates(&s);
+    if (s.scope) {
+        add_target(&s, sym(ctx, "w"), param);
+        scope_bind(s.scope, sym(ctx, "g"), span, value_tensor(ctx, gradient_of(x, param), 0, NULL));
+        scope_bind(s.scope, sym(ctx, "decays"), span, value_of(ir_int(ctx, param->decays)));
+        run_statements(&s);
+        if (!diag_failed(ctx)) add_updates(&s);
+    }
+    leave_call(x);
 }
 
 /* ---- states that nothing reads

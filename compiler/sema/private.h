@@ -2,7 +2,8 @@
  *
  *   program.c    definitions: declaring, importing, finding; the library
  *   check.c      names, kinds and counts in definitions that no model need use; what is never used
- *   scope.c      the statements of a body: bindings, repeats, parameters
+ *   scope.c      the statements of a body: bindings, repeats
+ *   leaves.c     parameters and states
  *   call.c       functions, layers, composition: arguments to bodies
  *   expr.c       expressions to values
  *   element.c    elements of tensors, each proved in range; draws
@@ -60,6 +61,12 @@ const char *program_nearest(Ctx *ctx, const Program *program, Space space, Sym n
 const char *space_word(Space space);
 Definition *program_model(Ctx *ctx, const Program *program, const char *name);
 
+/* ---- check.c ----------------------------------------------------------------------------------
+ */
+
+/* Does the text of a definition lead to its own name? */
+bool reaches_itself(Ctx *ctx, const Program *program, const Definition *definition);
+
 /* ---- values -------------------------------------------------------------------------------- */
 
 typedef struct Callable Callable;
@@ -82,6 +89,7 @@ typedef struct Value {
     Tensor *tensor;
     uint32_t nhidden;
     const Expr **hidden;
+    bool by_mode;  /* a constant that depends on `train` */
     bool is_truth; /* a tensor of truth values, stored as 0 and 1; expr is the BOOL */
     const Callable *callable;
     Sym text;
@@ -131,14 +139,17 @@ typedef struct Binding {
     uint32_t position; /* statements are counted through the whole body, unrolled */
     const Tree *tree;  /* T_EQUATION or T_SIZE; NULL for what has a value from the start */
     BindingState state;
-    Value value;     /* when DONE */
-    Tensor *updates; /* an equation for a state: its new value */
+    Value value;            /* when DONE */
+    Tensor *updates;        /* a state, and the equation that gives it its new value */
+    struct Binding *update; /* of a state: that equation */
     bool is_used, is_output;
     /* an equation with indices, once its shape is known */
     bool has_shape;
     uint32_t rank;
     Index **at;
     struct Ranges *ranges; /* what was found out about the indices bound in it */
+    Map values;            /* of calls that elements are taken of: evaluated once, however often the
+                              shape is asked for */
     Tensor *early;         /* made before the body was evaluated: a recurrence */
     uint32_t nhidden;
     Index **hidden;
@@ -149,6 +160,12 @@ typedef struct Versions {
     bool is_carried; /* assigned in a repeat: which one is meant depends on the position */
 } Versions;
 
+/* The names of the layers called in a body, and of its turns of repeats. */
+typedef struct Instances {
+    Map counters; /* Sym (layer) → how many were numbered */
+    Map taken;    /* Sym: names in use */
+} Instances;
+
 struct Scope {
     struct Expander *x;
     Scope *up;         /* the scope around a turn of a repeat; NULL for a body */
@@ -157,8 +174,7 @@ struct Scope {
     bool is_library;
     Map names;               /* Sym → Versions* */
     Vec(Binding *) bindings; /* equations and sizes, in order */
-    Map *counters;           /* Sym (layer) → how many instances; of the body */
-    uint32_t *turns;         /* of the body */
+    Instances *instances;    /* of the body */
     uint32_t *position;      /* of the body */
     Binding *last;           /* the last equation so far: a layer's value */
     Vec(Index *) around;     /* indices, but for the batch's, that arguments depend on */
@@ -166,7 +182,6 @@ struct Scope {
     bool has_rest;           /* `..` stands for these dimensions */
     uint32_t nrest;
     int64_t *rest;
-    bool is_silent;  /* the dead side of `if train`: nothing is recorded */
     bool is_refused; /* a `require` does not hold; of the body */
 };
 
@@ -190,24 +205,28 @@ typedef struct Expander {
     Model *model; /* NULL for an expression on its own */
     Module *m;
     bool train;
+    const struct Expander *first; /* the expansion that declared all parameters and states, NULL
+                                     in it */
     const SemaOptions *options;
     Scope *root;
-    Vec(OpenCall) calls;    /* being expanded, outermost first */
-    Vec(Binding *) running; /* bindings that wait for others, outermost first */
-    bool is_incomplete;     /* a shape waits for another one that is being found out */
-    Map paths;              /* Sym: instances of layer values that have a name */
-    int64_t fuel;           /* expressions that may still be evaluated */
+    Vec(const Definition *) calls; /* being expanded, outermost first */
+    Vec(Binding *) running;        /* bindings that wait for others, outermost first */
+    bool is_incomplete;            /* a shape waits for another one that is being found out */
+    int64_t fuel;                  /* expressions that may still be evaluated */
     uint32_t next_site;
     Map pending; /* EX_DRAW → int64_t*: draws whose counter still lacks the position of its
                     equation; the number of draws per element */
     Vec(Initial) initials;
+    Vec(struct Penalty *) penalties;
     Map leaves; /* Sym → Tensor*: params and states of this expansion */
     bool in_metric;
     Vec(Tensor *) stats;
 } Expander;
 
 /* More expressions than any model that a machine could hold. */
-#define EXPANSION_FUEL ((int64_t)20000000)
+#define EXPANSION_FUEL ((int64_t)2000000)
+/* Used up, and told: everything comes to its end. */
+#define NO_FUEL        ((int64_t)-2)
 
 /* Index names bound around an expression, innermost first. */
 typedef struct IndexEnv {
@@ -235,6 +254,13 @@ typedef struct Place {
     Sym instance;              /* the name for a layer value made here (`f = dense(4)`) */
 } Place;
 
+/* `sum[param w] …`: a number that is made when all parameters are known. */
+typedef struct Penalty {
+    Tensor *tensor;
+    const Tree *tree;
+    Place place;
+} Penalty;
+
 /* Conditions that hold where an expression stands. */
 typedef struct Known {
     const struct Known *up;
@@ -259,6 +285,8 @@ Value value_here(const Place *p, Value v); /* as it is read where a batch index 
 const char *value_shape(Ctx *ctx, const Value *v); /* "[3, 4]"; "a number"; "a function" */
 
 Value eval(const Place *p, const Tree *tree);
+/* One more step of the expansion. False, after one message, when there were too many. */
+bool has_fuel(const Place *p, Span span);
 /* Reports a name that is none of `names` and no function. */
 Value unknown_name(Ctx *ctx, const Program *program, const Tree *tree, Names names);
 /* One number or truth value for the indices bound here; NULL after a message. */
@@ -269,6 +297,8 @@ bool size_of_value(const Place *p, const Value *v, Span span, const char *what, 
 /* Applies an operation element by element. */
 Value apply(const Place *p, Op op, Span span, const Value *args, const Span *spans, uint32_t n);
 const Expr **known_list(const Place *p, uint32_t *n);
+/* Makes every `sum[param w] …` met so far. */
+void finish_penalties(Expander *x);
 /* REAL or INT, or NULL after a message. */
 const Expr *number_of(const Place *p, const Value *v, Span span);
 bool tree_mentions(const Tree *tree, Sym name);
@@ -277,9 +307,11 @@ bool tree_mentions(const Tree *tree, Sym name);
 
 /* base[subs], with `otherwise` (may be NULL) for what lies outside. */
 Value eval_element(const Place *p, const Tree *indexed, const Tree *otherwise);
+/* False, with a message unless it is an error already, for what has no elements. */
+bool has_elements(const Place *p, const Tree *base, const Value *v);
 /* The element of a value at subscripts that are known to be inside. */
 const Expr *element_at(Ctx *ctx, const Value *v, const Expr *const *subs);
-Value eval_draw(const Place *p, DrawKind kind);
+Value eval_draw(const Place *p, DrawKind kind, Span span);
 /* Gives the draws in `e` their place in an equation over these indices. */
 const Expr *place_draws(Expander *x, const Expr *e, Index *const *free, uint32_t n);
 
@@ -304,6 +336,8 @@ bool range_value(const Ranges *ranges, const Tree *base, Value *value);
  * other indices that the expression depends on. `early`: the tensor made before, or NULL. */
 Value define_tensor(const Place *p, const char *name, Index *const *at, uint32_t rank,
                     const Expr *expr, Span span, Binding *early);
+/* The equation of a tensor of rank 0 that was made before. */
+void define_number(Expander *x, Tensor *tensor, const Expr *expr, Span span);
 /* Makes a tensor of a value that is an expression. */
 Value materialise(const Place *p, Value v, const char *name, Span span);
 /* The tensor of a recurrence, before its equation is evaluated. */
@@ -326,14 +360,34 @@ bool binding_shape(Expander *x, Binding *b, uint32_t *rank, const int64_t **dims
 Place place_in(Scope *scope, uint32_t position);
 /* Names of a scope for "did you mean". */
 void scope_names(const Scope *scope, Ctx *ctx, Names *names);
-/* Declares a parameter or state of the model, or finds it where its layer is shared. */
-Tensor *declare_leaf(const Place *p, TensorKind kind, Sym name, const int64_t *dims, uint32_t rank,
-                     Span span);
+/* The path of a new instance, "dense1.": numbered in the body around, or named if the name is
+ * free. */
+const char *scope_instance(const Scope *scope, Sym name);
+const char *scope_named_instance(const Scope *scope, Sym name);
+/* May the name be bound here? A name is bound once in a body, but for what a `repeat` carries on.
+ * False after a message. */
+bool scope_is_free(Scope *scope, Sym name, Span span);
+/* `batch` names the index over the examples and nothing else: true after a message. */
+bool is_batch_name(Ctx *ctx, Sym name, Span span);
+
+/* ---- leaves.c ------------------------------------------------------------------------------- */
+
+/* The statements `param …` and `state …` of a body. */
+void enter_params(const Place *p, const Tree *tree);
+void enter_states(const Place *p, const Tree *tree);
+/* Declares a parameter or state of the model, or finds it where its layer is shared. NULL after a
+ * message. */
+Tensor *declare_leaf(const Place *p, TensorKind kind, const Tree *decl, const Tree *init,
+                     const int64_t *dims, uint32_t rank);
+const char *dims_text(Ctx *ctx, const int64_t *dims, uint32_t rank); /* "[3, 4]" */
 
 /* ---- call.c --------------------------------------------------------------------------------- */
 
 Value eval_call(const Place *p, const Tree *call, const Value *first, Span first_span);
 Value call_value(const Place *p, const Callable *callable, Arguments args, Span span);
+/* A layer with its other arguments: one set of parameters for all calls, named by the equation that
+ * it is the value of. */
+Value layer_value(const Place *p, const Definition *definition, Arguments args, Span span);
 bool find_operation(const char *name, Op *op);
 const Callable *callable_definition(Ctx *ctx, const Definition *definition);
 /* Binds arguments to the parameters of a definition in a new scope, with the tensors in front.

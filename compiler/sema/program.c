@@ -75,7 +75,7 @@ static void check_parameters(Ctx *ctx, const Tree *tree) {
     Map seen = {0};
     for (uint32_t i = 0; i < tree->def.params.len; i++) {
         const Tree *param = tree->def.params.at[i];
-        if (param->kind != T_DECL) continue;
+        if (param->kind != T_DECL || is_batch_name(ctx, param->decl.name, param->span)) continue;
         if (map_has(&seen, param->decl.name))
             diag_error(ctx, param->span, "`%s` has two parameters named `%s`", tree->def.name,
                        param->decl.name);

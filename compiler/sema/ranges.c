@@ -29,6 +29,7 @@ typedef struct Walk {
     Unknown *unknowns; /* innermost first */
     bool has_else;     /* the element looked at has one */
     bool met_running;  /* a tensor was met whose shape is being found out further out */
+    bool met_error;    /* something was met that is wrong, and told */
     bool failed;
 } Walk;
 
@@ -143,10 +144,16 @@ static bool base_dims(Walk *w, const Tree *base, uint32_t *rank, const int64_t *
         for (const IndexEnv *env = p->indices; env; env = env->up)
             if (env->name == base->name) return false;
         Binding *b = scope_find(p->scope, base->name, p->position);
-        if (!b) return false;
+        if (!b) {
+            v = eval(p, base);
+            w->met_error |= !has_elements(p, base, &v);
+            return false;
+        }
         *is_batched = true;
         w->met_running |= b->state == BINDING_SHAPES && b != w->p->binding;
-        return binding_shape(p->x, b, rank, dims);
+        if (binding_shape(p->x, b, rank, dims)) return true;
+        w->met_error |= b->state == BINDING_DONE && b->value.kind == VALUE_ERROR;
+        return false;
     }
     if (uses_indices(w, base)) {
         walk(w, base);
@@ -165,6 +172,7 @@ static bool base_dims(Walk *w, const Tree *base, uint32_t *rank, const int64_t *
     *rank = kept->rank;
     *dims = dims_of_value(ctx, kept);
     *is_batched = kept->nhidden > 0;
+    w->met_error |= kept->kind == VALUE_ERROR;
     return kept->kind == VALUE_TENSOR;
 }
 
@@ -202,6 +210,9 @@ static void enter_binder(Walk *w, Unknown *u, const Tree *binder) {
     if (binder->binder.over_params || is_batch(w, binder)) {
         u->is_stated = true;
         u->extent = EXTENT_BATCH;
+        if (!binder->binder.bound) return;
+        diag_error(w->p->x->ctx, binder->span, "`batch` runs over all examples: it has no range");
+        w->failed = true;
     } else if (binder->binder.bound) {
         int64_t extent = 1;
         u->is_stated = true;
@@ -221,8 +232,9 @@ static void leave_binder(Walk *w, Unknown *u, const Tree *binder) {
     w->unknowns = (Unknown *)u->up;
     if (binder->kind != T_BINDER) return;
     if (u->extent == UNKNOWN_EXTENT) u->extent = u->weak;
-    if (u->extent == UNKNOWN_EXTENT && w->met_running) {
-        w->p->x->is_incomplete = w->failed = true;
+    if (u->extent == UNKNOWN_EXTENT && (w->met_running || w->met_error)) {
+        w->p->x->is_incomplete = !w->met_error;
+        w->failed = true;
         return;
     }
     if (u->extent == UNKNOWN_EXTENT) {
@@ -289,7 +301,7 @@ static void make_indices(Walk *w, const TreeList *left, Index ***at, uint32_t *r
         const Tree *binder = left->at[i];
         if (binder->kind == T_BINDER) {
             int64_t *extent = map_get(&w->ranges->extents, binder);
-            if (is_batch(w, binder) && i == 0) continue;
+            if (is_batch(w, binder)) continue;
             (*at)[n++] = ir_index(ctx, binder->binder.name, *extent);
         } else {
             for (uint32_t d = 0; d < p->scope->nrest; d++)
@@ -313,6 +325,10 @@ static bool check_left(const Place *p, const TreeList *left) {
             return false;
         }
         if (binder->kind != T_BINDER) return false;
+        if (i > 0 && binder->binder.name == sym(p->x->ctx, "batch")) {
+            diag_error(p->x->ctx, binder->span, "`batch` stands first on a left side");
+            return false;
+        }
         if (!is_new_index(left, i)) {
             diag_error(p->x->ctx, binder->span, "the index `%s` stands twice on the left side",
                        binder->binder.name);
@@ -326,6 +342,7 @@ Ranges *infer_ranges(const Place *p, const Tree *expression, const TreeList *lef
                      const Tensor *like, Index ***at, uint32_t *rank) {
     Ctx *ctx = p->x->ctx;
     Walk w = {.p = p, .ranges = ARENA_NEW(ctx->arena, Ranges)};
+    if (p->binding) w.ranges->values = p->binding->values;
     uint32_t n = left ? left->len : 0;
     if (left && !check_left(p, left)) return NULL;
     Unknown *unknowns = ARENA_ARRAY(ctx->arena, Unknown, n + 1);
@@ -333,6 +350,7 @@ Ranges *infer_ranges(const Place *p, const Tree *expression, const TreeList *lef
     if (left && like) seed(&w, unknowns, left, like);
     walk(&w, expression);
     for (uint32_t i = n; i-- > 0 && !w.failed;) leave_binder(&w, &unknowns[i], left->at[i]);
+    if (p->binding) p->binding->values = w.ranges->values;
     if (w.failed) return NULL;
     if (left) make_indices(&w, left, at, rank);
     return w.ranges;

@@ -24,8 +24,7 @@ Scope *scope_new(Expander *x, Scope *up, const char *path, const char *owner, bo
         s->x = x;
         s->owner = owner;
         s->is_library = is_library;
-        s->counters = ARENA_NEW(a, Map);
-        s->turns = ARENA_NEW(a, uint32_t);
+        s->instances = ARENA_NEW(a, Instances);
         s->position = ARENA_NEW(a, uint32_t);
     }
     s->path = path;
@@ -34,6 +33,32 @@ Scope *scope_new(Expander *x, Scope *up, const char *path, const char *owner, bo
 
 Place place_in(Scope *scope, uint32_t position) {
     return (Place){.x = scope->x, .scope = scope, .position = position, .batch = scope->batch};
+}
+
+/* ---- instances ------------------------------------------------------------------------------ */
+
+static bool take_instance(const Scope *scope, Sym path) {
+    Map *taken = &scope->instances->taken;
+    if (map_has(taken, path)) return false;
+    map_set(scope->x->ctx->arena, taken, path, (void *)path);
+    return true;
+}
+
+const char *scope_instance(const Scope *scope, Sym name) {
+    Ctx *ctx = scope->x->ctx;
+    Map *counters = &scope->instances->counters;
+    const char *prefix = body_of(scope)->path;
+    uintptr_t number = (uintptr_t)map_get(counters, name);
+    Sym path;
+    do path = sym_printf(ctx, "%s%s%u.", prefix, name, (unsigned)++number);
+    while (!take_instance(scope, path));
+    map_set(ctx->arena, counters, name, (void *)number);
+    return path;
+}
+
+const char *scope_named_instance(const Scope *scope, Sym name) {
+    Sym path = sym_printf(scope->x->ctx, "%s%s.", scope->path, name);
+    return take_instance(scope, path) ? path : NULL;
 }
 
 /* ---- binding
@@ -70,9 +95,15 @@ Binding *scope_bind(Scope *scope, Sym name, Span span, Value value) {
     return b;
 }
 
-/* A name may be bound once in a body, but for what a `repeat` carries on. */
-static bool is_free(Scope *scope, Sym name, Span span) {
+bool is_batch_name(Ctx *ctx, Sym name, Span span) {
+    if (name != sym(ctx, "batch")) return false;
+    diag_error(ctx, span, "`batch` names the index over the examples; this needs another name");
+    return true;
+}
+
+bool scope_is_free(Scope *scope, Sym name, Span span) {
     Ctx *ctx = scope->x->ctx;
+    if (is_batch_name(ctx, name, span)) return false;
     Versions *v = map_get(&scope->names, name);
     if (!v) return true;
     Diag *d = diag_error(ctx, span, "`%s` is defined twice", name);
@@ -96,149 +127,32 @@ void scope_names(const Scope *scope, Ctx *ctx, Names *names) {
             vec_push(ctx->arena, names, (const char *)scope->names.entries[i].key);
 }
 
-/* ---- parameters and states
- * ------------------------------------------------------------------------- */
-
-static Tensor *from_model(const Expander *x, TensorKind kind, Sym name) {
-    if (!x->model) return NULL;
-    uint32_t n = kind == TENSOR_PARAM ? x->model->params.len : x->model->states.len;
-    Tensor **all = kind == TENSOR_PARAM ? x->model->params.at : x->model->states.at;
-    for (uint32_t i = 0; i < n; i++)
-        if (all[i]->name == name) return all[i];
-    return NULL;
-}
-
-static void add_to_model(Expander *x, Tensor *tensor) {
-    Arena *a = x->ctx->arena;
-    if (!x->model) return;
-    if (tensor->kind == TENSOR_PARAM)
-        vec_push(a, &x->model->params, tensor);
-    else
-        vec_push(a, &x->model->states, tensor);
-}
-
-static const char *dims_text(Ctx *ctx, const int64_t *dims, uint32_t rank) {
-    Text text = text_new(ctx->arena);
-    text_put(&text, "[");
-    for (uint32_t d = 0; d < rank; d++)
-        text_printf(&text, d ? ", %lld" : "%lld", (long long)dims[d]);
-    text_put(&text, "]");
-    return text_string(&text);
-}
-
-/* The layer is shared and was expanded before: the sizes must be the same. */
-static Tensor *shared_leaf(const Place *p, Tensor *first, const int64_t *dims, uint32_t rank,
-                           Span span) {
-    Ctx *ctx = p->x->ctx;
-    if (first->rank == rank && (rank == 0 || memcmp(first->dims, dims, rank * sizeof *dims) == 0))
-        return first;
-    const char *dot = strrchr(first->name, '.'), *name = dot ? dot + 1 : first->name;
-    Diag *d = diag_error(ctx, ctx->within,
-                         "%s expects %s%s, but `%s` is shared with a call that gave it %s",
-                         p->scope->owner, name, dims_text(ctx, dims, rank), name,
-                         dims_text(ctx, first->dims, first->rank));
-    diag_note(ctx, d, first->span, "`%s` is declared here", name);
-    return NULL;
-}
-
-Tensor *declare_leaf(const Place *p, TensorKind kind, Sym name, const int64_t *dims, uint32_t rank,
-                     Span span) {
-    Expander *x = p->x;
-    Ctx *ctx = x->ctx;
-    if (!check_dims(ctx, span, name, dims, rank)) return NULL;
-    Sym full = sym_printf(ctx, "%s%s", p->scope->path, name);
-    Tensor *tensor = map_get(&x->leaves, full);
-    if (tensor) return shared_leaf(p, tensor, dims, rank, span);
-    tensor = from_model(x, kind, full);
-    if (tensor)
-        ir_use_tensor(ctx, x->m, tensor);
-    else {
-        tensor = ir_tensor(ctx, x->m, kind, full, rank, dims, 0, span);
-        add_to_model(x, tensor);
-    }
-    map_set(ctx->arena, &x->leaves, full, tensor);
-    return tensor;
-}
-
-static bool eval_dims(const Place *p, const TreeList *list, Sym name, int64_t **dims) {
-    Ctx *ctx = p->x->ctx;
-    *dims = ARENA_ARRAY(ctx->arena, int64_t, list->len + p->scope->nrest + 1);
-    for (uint32_t d = 0; d < list->len; d++) {
-        if (list->at[d]->kind == T_REST) {
-            diag_error(ctx, list->at[d]->span, "the dimensions of `%s` are sizes; `..` is none",
-                       name);
-            return false;
-        }
-        if (!eval_size(p, list->at[d], arena_printf(ctx->arena, "a dimension of `%s`", name),
-                       &(*dims)[d]))
-            return false;
-        if ((*dims)[d] < 1) {
-            diag_error(ctx, ctx->within.end ? ctx->within : list->at[d]->span,
-                       "dimension %u of `%s%s` would be %lld; it must be at least 1", d + 1,
-                       p->scope->path, name, (long long)(*dims)[d]);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void keep_initial(const Place *p, Tensor *tensor, const Tree *tree) {
-    Initial initial = {tensor, tree, p->scope};
-    for (uint32_t i = 0; i < p->x->initials.len; i++)
-        if (p->x->initials.at[i].tensor == tensor) return;
-    vec_push(p->x->ctx->arena, &p->x->initials, initial);
-}
-
-static bool attribute_of(const Place *p, const TreeList *attributes, bool *decays) {
-    Ctx *ctx = p->x->ctx;
-    *decays = true;
-    for (uint32_t i = 0; i < attributes->len; i++) {
-        const Tree *arg = attributes->at[i];
-        if (arg->kind != T_ARG) return false;
-        if (!arg->named.name || strcmp(arg->named.name, "decay") != 0) {
-            Diag *d = diag_error(ctx, arg->span, "a parameter has no attribute `%s`",
-                                 arg->named.name ? arg->named.name : "");
-            diag_help(ctx, d, "there is one: `decay: false`");
-            return false;
-        }
-        Value v = eval(p, arg->named.value);
-        if (v.kind == VALUE_ERROR) return false;
-        if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
-            diag_error(ctx, arg->span, "`decay` is `true` or `false`");
-            return false;
-        }
-        *decays = v.expr->truth;
-    }
-    return true;
-}
-
-static const char *init_text(Ctx *ctx, const Tree *init) {
-    Text text = text_new(ctx->arena);
-    syntax_print_tree(&text, init);
-    return text_string(&text);
-}
-
-static void enter_leaf(const Place *p, TensorKind kind, const Tree *decl, const Tree *init,
-                       bool decays) {
-    Ctx *ctx = p->x->ctx;
-    if (decl->kind != T_DECL || !is_free(p->scope, decl->decl.name, decl->span)) return;
-    int64_t *dims;
-    Value value = value_error();
-    Tensor *tensor = NULL;
-    if (eval_dims(p, &decl->decl.dims, decl->decl.name, &dims))
-        tensor = declare_leaf(p, kind, decl->decl.name, dims, decl->decl.dims.len, decl->span);
-    if (tensor) {
-        tensor->decays = decays;
-        tensor->init = init_text(ctx, init);
-        keep_initial(p, tensor, init);
-        value = value_tensor(ctx, tensor, 0, NULL);
-    }
-    Binding *b = scope_bind(p->scope, decl->decl.name, decl->span, value);
-    if (kind == TENSOR_STATE) b->updates = tensor;
-}
-
 /* ---- statements
  * --------------------------------------------------------------------------------------- */
+
+/* The state that a name stands for, or NULL. */
+static Binding *state_of(const Versions *versions) {
+    Binding *first = versions ? versions->all.at[0] : NULL;
+    return first && first->updates && !first->tree ? first : NULL;
+}
+
+/* A state is given its new value once, beside its declaration. */
+static bool may_update(Scope *scope, const Binding *state, bool is_outside, const Tree *tree) {
+    Ctx *ctx = scope->x->ctx;
+    Span span = tree->equation.name_span;
+    if (is_outside) {
+        Diag *d = diag_error(ctx, span, "the state `%s` gets its new value outside of the `repeat`",
+                             state->name);
+        diag_help(ctx, d, "carry another name through the turns and say `%s = …` behind them",
+                  state->name);
+    } else if (state->update) {
+        Diag *d = diag_error(ctx, span, "the state `%s` gets its new value twice", state->name);
+        diag_note(ctx, d, state->update->span, "first here");
+    } else {
+        return true;
+    }
+    return false;
+}
 
 static void enter_equation(const Place *p, const Tree *tree) {
     Scope *scope = p->scope;
@@ -246,27 +160,29 @@ static void enter_equation(const Place *p, const Tree *tree) {
     Sym name = tree->equation.name;
     Versions *here = map_get(&scope->names, name),
              *outside = scope->up ? known_versions(scope->up, name) : NULL;
-    Versions *around = here && here->is_carried ? here : outside;
-    Binding *state = here ? here->all.at[0] : NULL;
-    bool updates = state && state->updates && !state->tree;
-    if (!updates && !(around && !here) && !is_free(scope, name, tree->equation.name_span)) return;
+    Binding *state = state_of(here ? here : outside);
+    if (is_batch_name(ctx, name, tree->equation.name_span)) return;
+    if (state ? !may_update(scope, state, !here, tree)
+              : here && !scope_is_free(scope, name, tree->equation.name_span))
+        return;
     Binding *b = new_binding(scope, name, tree->equation.name_span);
     b->tree = tree;
     b->is_output = tree->equation.is_output;
-    if (updates) {
+    if (state) {
         b->updates = state->updates;
+        state->update = b;
     } else {
-        Versions *v = around && !here ? around : versions_of(scope, name);
-        if (v == around) v->is_carried = true;
+        Versions *v = outside ? outside : versions_of(scope, name);
+        v->is_carried = outside != NULL;
         vec_push(ctx->arena, &v->all, b);
+        body_of(scope)->last = b;
     }
     vec_push(ctx->arena, &body_of(scope)->bindings, b);
-    body_of(scope)->last = b;
 }
 
 static void enter_size(const Place *p, const Tree *tree) {
     Scope *scope = p->scope;
-    if (!is_free(scope, tree->named.name, tree->named.name_span)) return;
+    if (!scope_is_free(scope, tree->named.name, tree->named.name_span)) return;
     Binding *b = new_binding(scope, tree->named.name, tree->named.name_span);
     b->tree = tree;
     vec_push(scope->x->ctx->arena, &versions_of(scope, b->name)->all, b);
@@ -287,12 +203,11 @@ static void enter_repeat(const Place *p, const Tree *tree) {
         return;
     }
     for (int64_t turn = 0; turn < turns; turn++) {
-        const char *path =
-            arena_printf(ctx->arena, "%sturn%u.", p->scope->path, ++*p->scope->turns);
+        const char *path = scope_instance(p->scope, sym(ctx, "turn"));
         Scope *scope = scope_new(p->x, p->scope, path, NULL, false);
         Place place = place_in(scope, *scope->position);
         scope_enter(&place, &tree->repeat.body);
-        if (p->x->fuel < 0 || ctx->diags.errors > DIAG_SHOWN) return;
+        if (!has_fuel(p, tree->span) || ctx->diags.errors > DIAG_SHOWN) return;
     }
 }
 
@@ -312,8 +227,9 @@ static void enter_require(const Place *p, const Tree *tree) {
             "a `require` asks something that is known when the model is compiled; this is %s",
             value_shape(ctx, &v));
     } else if (!v.expr->truth) {
-        Diag *d = diag_error(ctx, ctx->within.end ? ctx->within : tree->span, "%s: %s",
-                             p->scope->owner, text->text.value);
+        Diag *d =
+            diag_error(ctx, ctx->diags.calls ? diag_place(ctx, ctx->diags.calls->span) : tree->span,
+                       "%s: %s", p->scope->owner, text->text.value);
         diag_note(ctx, d, tree->span, "required here");
     }
 }
@@ -328,19 +244,9 @@ static void misplaced(const Place *p, const Tree *tree) {
 }
 
 static void enter_statement(const Place *p, const Tree *tree) {
-    bool decays;
-    p->x->fuel--;
     switch ((int)tree->kind) {
-    case T_PARAM:
-        if (!attribute_of(p, &tree->param.attributes, &decays)) return;
-        for (uint32_t i = 0; i < tree->param.decls.len; i++)
-            enter_leaf(p, TENSOR_PARAM, tree->param.decls.at[i], tree->param.init, decays);
-        return;
-    case T_STATE:
-        for (uint32_t i = 0; i < tree->list.items.len; i++)
-            enter_leaf(p, TENSOR_STATE, tree->list.items.at[i], tree->list.items.at[i]->decl.value,
-                       false);
-        return;
+    case T_PARAM: enter_params(p, tree); return;
+    case T_STATE: enter_states(p, tree); return;
     case T_SIZE: enter_size(p, tree); return;
     case T_EQUATION:
         if (tree->equation.is_output && p->x->root != p->scope) misplaced(p, tree);
@@ -356,6 +262,7 @@ void scope_enter(const Place *p, const TreeList *statements) {
     for (uint32_t i = 0; i < statements->len; i++) {
         Place place = *p;
         place.position = *p->scope->position;
+        if (!has_fuel(p, statements->at[i]->span)) return;
         enter_statement(&place, statements->at[i]);
         if (body_of(p->scope)->is_refused) return;
     }
@@ -448,7 +355,7 @@ static Value eval_whole(Place *p, Binding *b) {
     const char *name = arena_printf(ctx->arena, "%s%s", p->scope->path, b->name);
     p->ranges = infer_ranges(p, b->tree->equation.value, NULL, NULL, NULL, NULL);
     if (!p->ranges) return value_error();
-    p->instance = sym(ctx, name);
+    p->instance = b->name;
     Value v = eval(p, b->tree->equation.value);
     bool fresh = b->is_output || b->updates; /* these need a tensor of their own, constants too */
     if (v.kind != VALUE_TENSOR || v.tensor || (value_is_constant(&v) && !fresh)) return v;
@@ -470,8 +377,14 @@ static void update_state(const Place *p, Binding *b) {
         if (v->nhidden) diag_help(ctx, d, "reduce it over the batch: `mean[batch] …`");
         return;
     }
+    if (!p->x->train) return;
     Update update = {b->updates, value};
-    if (p->x->train) vec_push(ctx->arena, &p->x->m->updates, update);
+    for (uint32_t i = 0; i < p->x->m->updates.len; i++)
+        if (p->x->m->updates.at[i].target == b->updates) {
+            p->x->m->updates.at[i] = update; /* of a later call of a shared layer */
+            return;
+        }
+    vec_push(ctx->arena, &p->x->m->updates, update);
 }
 
 static Value evaluate(Expander *x, Binding *b) {

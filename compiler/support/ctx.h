@@ -22,7 +22,6 @@ struct Ctx {
     Diags diags;
     const char *stage;    /* the stage that runs now, for dlc_bug */
     struct IrContext *ir; /* hash-consing tables; made by the first ir_ call */
-    Span within;          /* the innermost call that the user wrote, while it is expanded */
     bool verify;          /* run the verifier of every stage */
 };
 

@@ -20,9 +20,43 @@ static Diag *make(Ctx *ctx, Severity severity, Span span, const char *format, va
  * answered at once. */
 enum { DIAG_KEPT = 1000 };
 
-static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_list args) {
-    Diag *diag = make(ctx, severity, span, format, args);
+static bool is_library(const Ctx *ctx, Span span) {
+    const Source *source = source_of(&ctx->sources, span);
+    return source && source->is_library;
+}
+
+/* The first call from which on everything around `span` is the user's. */
+static const DiagCall *outside_library(const Ctx *ctx, Span *span) {
+    const DiagCall *call = ctx->diags.calls;
+    for (; call && is_library(ctx, *span); call = call->up) *span = call->span;
+    return call;
+}
+
+Span diag_place(const Ctx *ctx, Span span) {
+    outside_library(ctx, &span);
+    return span;
+}
+
+enum { CALLS_NOTED = 3 };
+
+/* Notes on how the text of a definition came to be expanded. */
+static void note_calls(Ctx *ctx, Diag *diag, Span written) {
+    const DiagCall *call = outside_library(ctx, &diag->span);
+    if (diag->span.begin != written.begin) diag_note(ctx, diag, written, "in what the call stands for");
+    int noted = 0;
+    for (; call && noted < CALLS_NOTED; call = call->up) {
+        bool around = call->span.begin <= diag->span.begin && diag->span.end <= call->span.end;
+        if (around || is_library(ctx, call->span)) continue;
+        diag_note(ctx, diag, call->span, "called from here");
+        noted++;
+    }
+}
+
+static Diag *add(Ctx *ctx, Severity severity, Span written, const char *format, va_list args) {
+    Diag *diag = make(ctx, severity, written, format, args);
     Diags *diags = &ctx->diags;
+    if (severity == DIAG_ERROR) note_calls(ctx, diag, written);
+    Span span = diag->span;
     bool full = diags->all.len >= DIAG_KEPT;
     for (uint32_t i = 0; i < diags->all.len && !full; i++) {
         Diag *other = diags->all.at[i];
@@ -37,13 +71,10 @@ static Diag *add(Ctx *ctx, Severity severity, Span span, const char *format, va_
 }
 
 Diag *diag_error(Ctx *ctx, Span span, const char *format, ...) {
-    const Source *source = source_of(&ctx->sources, span);
-    bool moved = source && source->is_library && ctx->within.end;
     va_list args;
     va_start(args, format);
-    Diag *diag = add(ctx, DIAG_ERROR, moved ? ctx->within : span, format, args);
+    Diag *diag = add(ctx, DIAG_ERROR, span, format, args);
     va_end(args);
-    if (moved) diag_note(ctx, diag, span, "in what the call stands for");
     return diag;
 }
 
@@ -84,7 +115,7 @@ bool diag_failed(const Ctx *ctx) {
 }
 
 void diag_clear(Ctx *ctx) {
-    ctx->diags = (Diags){0};
+    ctx->diags = (Diags){.calls = ctx->diags.calls};
 }
 
 /* ---- showing ----------------------------------------------------------------------------- */

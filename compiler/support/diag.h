@@ -30,9 +30,17 @@ typedef struct Diag {
     Vec(struct Diag *) attached; /* notes and helps, in order; a help's span may be nowhere */
 } Diag;
 
+/* A call that is being expanded: an error in the library's text is told at the user's call, and an
+ * error in a definition of the user's has a note with it. */
+typedef struct DiagCall {
+    const struct DiagCall *up;
+    Span span;
+} DiagCall;
+
 typedef struct Diags {
     Vec(Diag *) all;
     uint32_t errors, warnings;
+    const DiagCall *calls; /* innermost first */
 } Diags;
 
 Diag *diag_error(Ctx *ctx, Span span, const char *format, ...)
@@ -42,6 +50,9 @@ Diag *diag_warning(Ctx *ctx, Span span, const char *format, ...)
 void diag_note(Ctx *ctx, Diag *diag, Span span, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void diag_help(Ctx *ctx, Diag *diag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The place itself, or where it is the library's the user's call that led to it. */
+Span diag_place(const Ctx *ctx, Span span);
 
 /* A frame lets a stage try something and take its messages back. */
 typedef struct DiagFrame {
