@@ -255,7 +255,7 @@ static void put_reduction(Flat *flat, const Tree *tree, uint32_t depth) {
     put(flat, reduce_text(tree->reduce.word));
     put(flat, "[");
     flat->brackets++;
-    put_list(flat, tree->reduce.binders, depth + 2, put_binder);
+    put_list(flat, tree->reduce.binders, depth + 6, put_binder);
     flat->brackets--;
     put(flat, "] ");
     put_level(flat, tree->reduce.body, LEVEL_PRODUCT, depth + 1);
@@ -270,7 +270,7 @@ static void put_plain(Flat *flat, const Tree *tree, uint32_t depth) {
     case T_REST: put(flat, ".."); return;
     case T_INDEXED:
         put_level(flat, tree->indexed.base, LEVEL_POSTFIX, depth);
-        put_subscripts(flat, tree->indexed.subs, depth + 1);
+        put_subscripts(flat, tree->indexed.subs, depth + 6);
         return;
     case T_CALL: put_call(flat, tree, depth); return;
     case T_ARG: put_argument(flat, tree, depth); return;
