@@ -42,7 +42,8 @@ enum { CALLS_NOTED = 3 };
 /* Notes on how the text of a definition came to be expanded. */
 static void note_calls(Ctx *ctx, Diag *diag, Span written) {
     const DiagCall *call = outside_library(ctx, &diag->span);
-    if (diag->span.begin != written.begin) diag_note(ctx, diag, written, "in what the call stands for");
+    if (diag->span.begin != written.begin)
+        diag_note(ctx, diag, written, "in what the call stands for");
     int noted = 0;
     for (; call && noted < CALLS_NOTED; call = call->up) {
         bool around = call->span.begin <= diag->span.begin && diag->span.end <= call->span.end;
