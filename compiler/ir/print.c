@@ -14,7 +14,7 @@
 
 #include <math.h>
 
-enum { MAX_NODES = 100000 };
+enum { MAX_NODES = 100000, MAX_WHOLE = 5000, MIN_PART = 100 };
 
 /* How tightly the outermost operator binds. */
 typedef enum Level {
@@ -49,9 +49,16 @@ typedef struct Printer {
     bool loss_is_output; /* beside others: the loss alone is said by `loss` */
     Map given_out;       /* tensors that an output depends on */
     Vec(Scope) scope;
+    Map parts;      /* const Expr* → Part*: printed as equations of their own */
     uint32_t nodes; /* what is left of MAX_NODES */
     bool sizes;     /* inside a subscript, where `/` rounds down */
 } Printer;
+
+/* A shared subexpression that would be written too often. */
+typedef struct Part {
+    const char *name;
+    Indices free;
+} Part;
 
 static Piece print(Printer *p, const Expr *e);
 
@@ -414,7 +421,21 @@ static Piece print_op(Printer *p, const Expr *e) {
     return print_call(p, e);
 }
 
+static Piece print_part(Printer *p, const Part *part) {
+    Text text = text_new(p->arena);
+    text_put(&text, part->name);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < part->free.len; i++) {
+        if (is_implied_batch(p, part->free.at[i])) continue;
+        text_printf(&text, n++ ? ", %s" : "[%s", index_name(p, part->free.at[i]));
+    }
+    if (n) text_put(&text, "]");
+    return make(&text, LEVEL_POSTFIX);
+}
+
 static Piece print(Printer *p, const Expr *e) {
+    const Part *part = map_get(&p->parts, e);
+    if (part) return print_part(p, part);
     if (p->nodes == 0) return (Piece){"...", LEVEL_POSTFIX};
     p->nodes--;
     switch (e->kind) {
@@ -461,6 +482,80 @@ static void put_equation(Printer *p, Text *out, const Equation *equation) {
     Piece body = real ? print_as_real(p, equation->body) : print(p, equation->body);
     text_printf(out, " = %s", body.text);
     leave(p, equation->result->rank);
+}
+
+/* ---- parts of large equations ---- */
+
+typedef struct Tally {
+    Printer *p;
+    Map numbers; /* const Expr* → its number + 1 in the arrays */
+    Vec(const Expr *) all;
+    Vec(uint64_t) sizes, uses;
+    uint64_t below; /* of the children visited */
+} Tally;
+
+static void tally_child(void *data, const Expr *child) {
+    Tally *t = data;
+    uintptr_t number = (uintptr_t)map_get(&t->numbers, child);
+    t->uses.at[number - 1]++;
+    t->below += t->sizes.at[number - 1];
+    if (t->below > UINT32_MAX) t->below = UINT32_MAX;
+}
+
+static void tally(void *data, const Expr *e) {
+    Tally *t = data;
+    t->below = 1;
+    ir_each_child(e, tally_child, t);
+    vec_push(t->p->arena, &t->all, e);
+    vec_push(t->p->arena, &t->sizes, t->below);
+    vec_push(t->p->arena, &t->uses, 0);
+    map_set(t->p->arena, &t->numbers, e, (void *)(uintptr_t)t->all.len);
+}
+
+static bool can_be_part(Ctx *ctx, const Expr *e, Indices *free) {
+    if (e->type != TY_REAL || e->kind != EX_OP || !ir_reads_inside(ctx, e)) return false;
+    *free = ir_free_of(ctx, e);
+    uint32_t batches = 0;
+    for (uint32_t i = 0; i < free->len; i++) {
+        if (free->at[i]->extent != EXTENT_BATCH) continue;
+        Index *batch = free->at[i];
+        free->at[i] = free->at[0];
+        free->at[0] = batch;
+        batches++;
+    }
+    return batches < 2;
+}
+
+static void put_part(Ctx *ctx, Printer *p, Text *out, const Equation *equation, const Expr *e,
+                     Indices free) {
+    Part *part = ARENA_NEW(ctx->arena, Part);
+    part->name = arena_printf(ctx->arena, "%s.part%u", equation->result->name, p->parts.len + 1);
+    part->free = free;
+    int64_t *dims = ARENA_ARRAY(ctx->arena, int64_t, free.len + 1);
+    for (uint32_t i = 0; i < free.len; i++) dims[i] = free.at[i]->extent;
+    Tensor result = {.name = part->name, .rank = free.len, .dims = dims};
+    text_put(out, "    ");
+    put_equation(p, out, &(Equation){.result = &result, .free = free.at, .body = e});
+    text_put(out, "\n");
+    map_set(ctx->arena, &p->parts, e, part);
+}
+
+/* What is shared in a very large body is written once: as text it may be exponentially long. */
+static void put_parts(Ctx *ctx, Printer *p, Text *out, const Equation *equation) {
+    Tally t = {.p = p};
+    p->parts = (Map){0};
+    ir_visit(ctx, equation->body, tally, &t);
+    if (t.sizes.at[t.all.len - 1] <= MAX_WHOLE) return;
+    Tally again = {.p = p}; /* the sizes with the parts taken out */
+    for (uint32_t i = 0; i < t.all.len; i++) {
+        const Expr *e = t.all.at[i];
+        Indices free;
+        tally(&again, e);
+        if (t.uses.at[i] < 2 || again.sizes.at[i] < MIN_PART || !can_be_part(ctx, e, &free))
+            continue;
+        put_part(ctx, p, out, equation, e, free);
+        again.sizes.at[i] = 1;
+    }
 }
 
 void ir_print_equation(Text *out, const Equation *equation) {
@@ -593,6 +688,7 @@ void ir_print(Ctx *ctx, Text *out, const Module *m) {
     for (uint32_t i = 0; i < m->tensors.len; i++) put_leaf(&p, out, m->tensors.at[i]);
     for (uint32_t i = 0; i < m->equations.len; i++) {
         const Equation *equation = m->equations.at[i];
+        put_parts(ctx, &p, out, equation);
         text_put(out, is_root(&p, equation->result) ? "    output " : "    ");
         put_equation(&p, out, equation);
         text_put(out, "\n");
