@@ -18,6 +18,7 @@ typedef struct Fans {
 typedef struct FanWalk {
     Ctx *ctx;
     Map *fans;               /* Tensor* → Fans*, by the first reduction that uses the parameter */
+    Map copies;              /* Tensor* → the parameter whose elements it holds in another shape */
     Vec(const Expr *) reads; /* in the reduction that is looked at */
 } FanWalk;
 
@@ -55,7 +56,7 @@ static bool is_window(const FanWalk *walk, const Tensor *param, const Expr *redu
     return false;
 }
 
-/* Of a parameter that is read in a sum. */
+/* Of a parameter, or a copy of it, that is read in a sum. */
 static Fans *fans_in_sum(const FanWalk *walk, const Expr *sum, const Expr *own) {
     const Tensor *param = own->read.tensor;
     Fans *fans = ARENA_NEW(walk->ctx->arena, Fans);
@@ -72,6 +73,10 @@ static Fans *fans_in_sum(const FanWalk *walk, const Expr *sum, const Expr *own) 
     return fans;
 }
 
+static const Tensor *parameter_of(const FanWalk *walk, const Tensor *tensor) {
+    return tensor->kind == TENSOR_PARAM ? tensor : map_get(&walk->copies, tensor);
+}
+
 static void look_at(void *data, const Expr *e) {
     FanWalk *walk = data;
     bool sums = e->kind == EX_CONTRACT || (e->kind == EX_REDUCE && e->reduce.op == REDUCE_SUM);
@@ -79,8 +84,8 @@ static void look_at(void *data, const Expr *e) {
     walk->reads.len = 0;
     ir_visit(walk->ctx, e, note_read, walk);
     for (uint32_t r = walk->reads.len; r-- > 0;) {
-        const Tensor *param = walk->reads.at[r]->read.tensor;
-        if (param->kind == TENSOR_PARAM && !map_has(walk->fans, param))
+        const Tensor *param = parameter_of(walk, walk->reads.at[r]->read.tensor);
+        if (param && !map_has(walk->fans, param))
             map_set(walk->ctx->arena, walk->fans, param, fans_in_sum(walk, e, walk->reads.at[r]));
     }
 }
@@ -88,8 +93,13 @@ static void look_at(void *data, const Expr *e) {
 static Map find_fans(Ctx *ctx, const Module *m) {
     Map fans = {0};
     FanWalk walk = {.ctx = ctx, .fans = &fans};
-    for (uint32_t i = 0; i < m->equations.len; i++)
-        ir_visit(ctx, m->equations.at[i]->body, look_at, &walk);
+    for (uint32_t i = 0; i < m->equations.len; i++) {
+        const Equation *e = m->equations.at[i];
+        const Tensor *param =
+            e->body->kind == EX_READ ? parameter_of(&walk, e->body->read.tensor) : NULL;
+        if (param) map_set(ctx->arena, &walk.copies, e->result, (void *)(uintptr_t)param);
+        ir_visit(ctx, e->body, look_at, &walk);
+    }
     return fans;
 }
 

@@ -166,6 +166,18 @@ plain("conv2d_stride_same", [2, 7, 6], 'conv2d(3, 5, stride: 3, pad: "same")', [
       lambda x, P: F.conv2d(F.pad(x, (*same(6, 5, 3), *same(7, 5, 3))), P.k, P.b, stride=3))
 plain("conv2d_groups", [4, 5, 4], "conv2d(6, 3, groups: 2, pad: 1)", [6, 5, 4], kernel("conv2d1", 6, 2, 3, 3),
       lambda x, P: F.conv2d(x, P.k, P.b, padding=1, groups=2))
+several("correlate1d", {"x": [3, 9], "k": [4, 3, 2]}, ["k1[f, c, u] = mean[batch] k_[f, c, u]",
+                                                    "output p = correlate1d(x_, k1, stride: 2)"], [4, 4], {},
+        lambda I, P: F.conv1d(I["x"], I["k"].mean(0), stride=2))
+several("correlate1d_grouped", {"x": [4, 7], "k": [6, 2, 3]}, ["k1[f, c, u] = mean[batch] k_[f, c, u]",
+                                                            "output p = correlate1d_grouped(x_, k1, pad: 1)"], [6, 7], {},
+        lambda I, P: F.conv1d(I["x"], I["k"].mean(0), padding=1, groups=2))
+several("correlate2d", {"x": [2, 5, 6], "k": [3, 2, 3, 2]}, ["k1[f, c, u, v] = mean[batch] k_[f, c, u, v]",
+                                                           "output p = correlate2d(x_, k1, pad: 1)"], [3, 5, 7], {},
+        lambda I, P: F.conv2d(I["x"], I["k"].mean(0), padding=1))
+several("correlate2d_grouped", {"x": [4, 5, 5], "k": [4, 2, 3, 3]}, ["k1[f, c, u, v] = mean[batch] k_[f, c, u, v]",
+                                                                   "output p = correlate2d_grouped(x_, k1, stride: 2)"], [4, 2, 2], {},
+        lambda I, P: F.conv2d(I["x"], I["k"].mean(0), stride=2, groups=2))
 plain("depthwise_conv2d", [3, 5, 4], "depthwise_conv2d(3, multiplier: 2, stride: 2, pad: 1)", [6, 3, 2],
       kernel("depthwise_conv2d1.conv2d1", 6, 1, 3, 3), lambda x, P: F.conv2d(x, P.k, P.b, padding=1, stride=2, groups=3))
 plain("conv_transpose2d", [3, 4, 5], "conv_transpose2d(2, 3)", [2, 6, 7], kernel("conv_transpose2d1", 3, 2, 3, 3, out=2),

@@ -89,7 +89,7 @@ static void compare(const Case *c, const Numbers *expected, const float *actual)
     for (size_t i = 0; i < expected->count; i++) {
         double a = actual[i], e = expected->values[i];
         test_checks++;
-        if (fabs(a - e) <= 1e-4 * fmax(fabs(e), 0.02 * largest)) continue;
+        if (fabs(a - e) <= 1e-4 * fmax(fabs(e), 0.1 * largest)) continue;
         test_failures++;
         printf("%s: %s %s[%zu] is %.9g, recorded %.9g\n", c->name, expected->kind, expected->name,
                i, a, e);
