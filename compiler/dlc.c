@@ -131,13 +131,15 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
     Ctx *ctx = &dlc->ctx;
     if (options->verify) ctx->verify = true;
     const DlrtTrainSpec *train =
-        options->batch ? NULL : sema_train(ctx, dlc->program, options->model);
+        options->batch && options->steps ? NULL : sema_train(ctx, dlc->program, options->model);
+    int64_t steps = options->steps ? options->steps : train ? train->steps : 0;
     int64_t batch = options->batch ? options->batch : train ? train->batch : 64;
     Setting *settings = ARENA_ARRAY(ctx->arena, Setting, options->nsettings + 1);
     for (size_t i = 0; i < options->nsettings; i++)
         settings[i] = (Setting){options->settings[i].name, options->settings[i].value};
     *out = (PipelineOptions){.sema = {.max_batch = batch,
                                       .settings = settings,
+                                      .steps = steps > 0 ? steps : 0,
                                       .nsettings = (uint32_t)options->nsettings},
                              .f64 = options->f64,
                              .inference = options->inference,

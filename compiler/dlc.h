@@ -62,6 +62,7 @@ typedef struct DlcSetting {
 typedef struct DlcOptions {
     const char *model;          /* NULL: the only one, or the last */
     int64_t batch;              /* 0: what the train block says, else 64 */
+    int64_t steps;              /* 0: what the train block says; -1: not counted */
     const DlcSetting *settings; /* arguments of the optimizer that replace the file's */
     size_t nsettings;
     bool f64;                 /* compile for double precision */

@@ -48,7 +48,7 @@ static const TreeList none;
 %token BAD "a stray character" /* already reported; no rule has it */
 
 %type <tree> item broken reduced statement data_statement setting decl parameter state_decl
-%type <tree> attribute lhs_sub dim typed_item expr value ifx orx andx notx comparison sum product
+%type <tree> optimizers attribute lhs_sub dim typed_item expr value ifx orx andx notx comparison sum product
 %type <tree> chain unary reduction power exponent postfix primary arg sub binder column split_item
 %type <tree> missing_value number_or_string name_item
 %type <list> items block statements data_statements settings parameters parameter_list decls
@@ -180,11 +180,15 @@ statement: INPUT typed_decls END  { $$ = tree_of_list(p, T_INPUT, @$, $2); }
     | OUTPUT names END            { $$ = tree_of_list(p, T_OUTPUT, @$, $names); }
     | LOSS expr END               { $$ = tree_unary_statement(p, T_LOSS, @$, $expr); }
     | METRIC values END           { $$ = tree_of_list(p, T_METRIC_USE, @$, $values); }
-    | OPTIMIZER postfix END       { $$ = tree_unary_statement(p, T_OPTIMIZER_USE, @$, $postfix); }
+    | OPTIMIZER optimizers END    { $$ = tree_unary_statement(p, T_OPTIMIZER_USE, @$, $optimizers); }
     | REQUIRE value COMMA STRING END
            { $$ = tree_of_list(p, T_REQUIRE, @$, tree_list(p, tree_list(p, none, $2), tree_string(p, @STRING))); }
     | REPEAT value block END      { $$ = tree_repeat(p, @$, $value, $block); }
     | broken
+    ;
+
+optimizers: postfix               { $$ = tree_optimizer(p, $1); }
+    | optimizers ARROW postfix    { $$ = tree_op(p, T_PIPE, @$, OPR_ADD, $1, tree_optimizer(p, $3)); }
     ;
 
 typed_decls: parameter            { $$ = tree_list(p, none, $1); }

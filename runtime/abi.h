@@ -74,14 +74,20 @@ typedef struct DlrtArgument {
     bool boolean;
 } DlrtArgument;
 
-/* The readers of files: READER(name, "its named arguments", whether they name ports). */
+/* What the named arguments of a reader are: its settings; files, by port; or names, by port, of
+ * what is within a file. */
+typedef enum DlrtNamed { DLRT_NAMED_SETTINGS, DLRT_NAMED_FILES, DLRT_NAMED_MEMBERS } DlrtNamed;
+
+/* The readers of files: READER(name, "its settings", what named arguments are). */
 #define DLRT_READERS(READER)                                                                       \
-    READER(csv, "header separator", false)                                                         \
-    READER(idx, "", true)                                                                          \
-    READER(cifar, "", false)                                                                       \
-    READER(text, "stride", false)                                                                  \
-    READER(lines, "cut", false)                                                                    \
-    READER(series, "column header separator stride", false)
+    READER(csv, "header separator", DLRT_NAMED_SETTINGS)                                           \
+    READER(idx, "", DLRT_NAMED_FILES)                                                              \
+    READER(cifar, "", DLRT_NAMED_SETTINGS)                                                         \
+    READER(text, "stride", DLRT_NAMED_SETTINGS)                                                    \
+    READER(lines, "cut", DLRT_NAMED_SETTINGS)                                                      \
+    READER(series, "column header separator stride", DLRT_NAMED_SETTINGS)                          \
+    READER(npy, "", DLRT_NAMED_FILES)                                                              \
+    READER(npz, "", DLRT_NAMED_MEMBERS)
 
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {

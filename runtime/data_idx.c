@@ -7,7 +7,6 @@
 #include "runtime/private.h"
 
 #include <math.h>
-#include <string.h>
 
 typedef struct IdxType {
     unsigned char code;
@@ -152,44 +151,12 @@ static bool read_port(Loader *loader, const char *file, const DlrtPort *port, Bl
     return check_values(&idx, port, block);
 }
 
-/* ---- files to ports ---------------------------------------------------------------------- */
-
-static bool place_file(Loader *loader, const DlrtArgument *argument, const char **files,
-                       uint32_t *next) {
-    DlrtError *error = loader->error;
-    int port = argument->name ? loader_find_port(loader, argument->name) : -1;
-    if (argument->name && port < 0)
-        return error_set(error, (Place){0},
-                         "idx: `%s` is no input or target of the model; name one, or give the "
-                         "files in the order of the model's inputs and targets",
-                         argument->name);
-    if (argument->kind != DLRT_STRING)
-        return error_set(error, (Place){0},
-                         "idx takes names of files: idx(\"images\", \"labels\")");
-    while (port < 0 && *next < loader->nports && files[*next]) ++*next;
-    if (port < 0) port = (int)*next;
-    if ((uint32_t)port >= loader->nports)
-        return error_set(error, (Place){0},
-                         "idx has more files than the model has inputs and targets (%u)",
-                         loader->nports);
-    if (files[port])
-        return error_set(error, (Place){0}, "idx: `%s` is given twice", loader->ports[port]->name);
-    files[port] = argument->string;
-    return true;
-}
-
 bool idx_read(Loader *loader, SourceRows *source) {
-    uint32_t next = 0, first = 0;
-    const char **files = pool_take(&loader->pool, loader->nports, sizeof *files);
+    uint32_t first = 0;
+    const char **files = reader_port_files(loader, source);
     source->blocks = pool_take(&loader->pool, loader->nports, sizeof *source->blocks);
-    if (!files || !source->blocks) return error_memory(loader->error, "a source");
-    for (uint32_t i = 0; i < source->spec->nargs; i++)
-        if (!place_file(loader, &source->spec->args[i], files, &next)) return false;
-    for (uint32_t i = 0; i < loader->nports; i++)
-        if (!files[i])
-            return error_set(loader->error, (Place){0},
-                             "idx has no file for `%s`: it needs one for each input and target",
-                             loader->ports[i]->name);
+    if (!files) return false;
+    if (!source->blocks) return error_memory(loader->error, "a source");
     for (uint32_t i = 0; i < loader->nports; i++) {
         Block *block = &source->blocks[i];
         if (!read_port(loader, files[i], loader->ports[i], block)) return false;

@@ -199,6 +199,8 @@ bool cifar_read(Loader *loader, SourceRows *source);
 bool text_read(Loader *loader, SourceRows *source);
 bool lines_read(Loader *loader, SourceRows *source);
 bool series_read(Loader *loader, SourceRows *source);
+bool npy_read(Loader *loader, SourceRows *source);
+bool npz_read(Loader *loader, SourceRows *source);
 bool reader_read(Loader *loader, SourceRows *source);
 /* Whether an argument names a file. */
 bool reader_is_file(const DlrtSource *source, const DlrtArgument *argument);
@@ -211,6 +213,8 @@ bool reader_flag(Loader *loader, const SourceRows *source, const char *name, boo
 /* The paths of the files that a source names, at most `limit`. */
 bool reader_files(Loader *loader, const SourceRows *source, const char **paths, uint32_t limit,
                   uint32_t *count);
+/* The names of the files of all ports, for readers of one file a port. NULL after a message. */
+const char **reader_port_files(Loader *loader, const SourceRows *source);
 /* Which rows of a series make examples, where an example has `targets` target values and the
  * setting `stride` may be given: fills source->windows. A row begins every *unit values. */
 bool reader_windows(Loader *loader, SourceRows *source, int64_t targets, int64_t *unit);
@@ -218,6 +222,11 @@ bool reader_windows(Loader *loader, SourceRows *source, int64_t targets, int64_t
 Pool *reader_pool(Loader *loader, NumberType type);
 /* "3 x 32 x 32" or "one number". */
 Quoted reader_shape(const DlrtPort *port);
+
+/* The content of a member of a ZIP archive in memory, called `name`, or `name` and `ending`
+ * (zip.c). */
+bool zip_member(Loader *loader, const char *path, const Bytes *archive, const char *name,
+                const char *ending, Bytes *bytes);
 
 /* The fields of a row. */
 void table_row(const Table *table, int64_t row, char **fields);

@@ -10,10 +10,10 @@
 typedef struct Reader {
     const char *name;
     bool (*read)(Loader *loader, SourceRows *source);
-    bool names_ports; /* named arguments are files of ports, not settings */
+    DlrtNamed named;
 } Reader;
 
-#define READER(name, settings, names_ports) {#name, name##_read, names_ports},
+#define READER(name, settings, named) {#name, name##_read, named},
 static const Reader readers[] = {DLRT_READERS(READER)};
 #undef READER
 
@@ -39,7 +39,7 @@ bool reader_is_file(const DlrtSource *source, const DlrtArgument *argument) {
     bool named_files = false;
     for (int i = 0; i < READERS; i++)
         if (source->reader && strcmp(readers[i].name, source->reader) == 0)
-            named_files = readers[i].names_ports;
+            named_files = readers[i].named == DLRT_NAMED_FILES;
     return argument->kind == DLRT_STRING && (!argument->name || named_files);
 }
 
@@ -93,6 +93,51 @@ bool reader_files(Loader *loader, const SourceRows *source, const char **paths, 
     return *count > 0 ||
            error_set(loader->error, (Place){0}, "%s needs the name of a file: %s(\"file\")",
                      spec->reader, spec->reader);
+}
+
+static bool place_file(Loader *loader, const SourceRows *source, const DlrtArgument *argument,
+                       const char **files, uint32_t *next) {
+    DlrtError *error = loader->error;
+    const char *reader = source->spec->reader;
+    int port = argument->name ? loader_find_port(loader, argument->name) : -1;
+    if (argument->name && port < 0)
+        return error_set(error, (Place){0},
+                         "%s: `%s` is no input or target of the model; name one, or give the "
+                         "files in the order of the model's inputs and targets",
+                         reader, argument->name);
+    if (argument->kind != DLRT_STRING)
+        return error_set(error, (Place){0}, "%s takes names of files: %s(\"images\", \"labels\")",
+                         reader, reader);
+    while (port < 0 && *next < loader->nports && files[*next]) ++*next;
+    if (port < 0) port = (int)*next;
+    if ((uint32_t)port >= loader->nports)
+        return error_set(error, (Place){0},
+                         "%s has more files than the model has inputs and targets (%u)", reader,
+                         loader->nports);
+    if (files[port])
+        return error_set(error, (Place){0}, "%s: `%s` is given twice", reader,
+                         loader->ports[port]->name);
+    files[port] = argument->string;
+    return true;
+}
+
+const char **reader_port_files(Loader *loader, const SourceRows *source) {
+    uint32_t next = 0;
+    const char **files = pool_take(&loader->pool, loader->nports, sizeof *files);
+    if (!files) {
+        error_memory(loader->error, "a source");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < source->spec->nargs; i++)
+        if (!place_file(loader, source, &source->spec->args[i], files, &next)) return NULL;
+    for (uint32_t i = 0; i < loader->nports; i++) {
+        if (files[i]) continue;
+        error_set(loader->error, (Place){0},
+                  "%s has no file for `%s`: it needs one for each input and target",
+                  source->spec->reader, loader->ports[i]->name);
+        return NULL;
+    }
+    return files;
 }
 
 Pool *reader_pool(Loader *loader, NumberType type) {

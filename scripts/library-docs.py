@@ -10,7 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/library.md"
-ORDER = ["layers", "activations", "images", "norms", "shapes", "sequences", "attention", "augment", "losses", "metrics", "optimizers", "initialisers"]
+ORDER = ["layers", "activations", "images", "norms", "shapes", "sequences", "attention", "augment", "losses", "metrics", "optimizers", "schedules", "initialisers"]
 HEAD = """# The library
 
 <!-- Written by scripts/library-docs.py from compiler/std; do not edit it here. -->

@@ -72,6 +72,7 @@ void show_error(const Options *options, const DlrtError *error) {
 DlcOptions compile_options(const Options *options) {
     return (DlcOptions){.model = options->model,
                         .batch = options->batch,
+                        .steps = options->epochs ? -1 : options->steps,
                         .settings = options->settings,
                         .nsettings = options->nsettings,
                         .f64 = options->f64,

@@ -419,6 +419,7 @@ static Value call_function(const Place *p, const Definition *definition, const A
     for (uint32_t i = 0; i < params->len && good; i++) {
         const Tree *param = params->at[i];
         Place inside = place_in(scope, *scope->position + 1);
+        inside.in_optimizer = p->in_optimizer;
         if (is_tensor_param(param)) {
             diag_error(
                 ctx, param->span,

@@ -145,15 +145,18 @@ static void check_tree(void *data, const char *role, Tree *tree) {
 
 static void check_definition(Ctx *ctx, const Program *program, const Definition *definition) {
     static const char *const everywhere[] = {"train",   "pi",     "inf",  "batch", "rank",
-                                             "uniform", "normal", "grad", "nan",   "step"};
-    static const char *const optimizers[] = {"w", "g", "step", "decays"};
+                                             "uniform", "normal", "grad", "nan"};
+    /* A function may be called in an optimizer. */
+    static const char *const optimizers[] = {"step", "steps", "norm", "w", "g", "decays"};
+    size_t noptimizers = definition->space == SPACE_OPTIMIZER  ? 6
+                         : definition->space == SPACE_FUNCTION ? 3
+                                                               : 0;
     static const char *const initials[] = {"fan_in", "fan_out"};
     NameCheck c = {.ctx = ctx, .program = program};
     const Tree *tree = definition->tree;
     for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++)
         declare(&c, sym(ctx, everywhere[i]));
-    for (size_t i = 0; definition->space == SPACE_OPTIMIZER && i < 4; i++)
-        declare(&c, sym(ctx, optimizers[i]));
+    for (size_t i = 0; i < noptimizers; i++) declare(&c, sym(ctx, optimizers[i]));
     for (size_t i = 0; definition->space == SPACE_INIT && i < 2; i++)
         declare(&c, sym(ctx, initials[i]));
     for (uint32_t i = 0; i < tree->def.params.len; i++) declare_sizes(&c, tree->def.params.at[i]);

@@ -202,14 +202,14 @@ static int find_word(const char *name, const char *const *words, int n) {
     return -1;
 }
 
-#define READER(name, settings, names_ports) #name,
+#define READER(name, settings, named) #name,
 static const char *const reader_names[] = {DLRT_READERS(READER)};
 #undef READER
-#define READER(name, settings, names_ports) settings,
+#define READER(name, settings, named) settings,
 static const char *const reader_settings[] = {DLRT_READERS(READER)};
 #undef READER
-#define READER(name, settings, names_ports) names_ports,
-static const bool reader_names_ports[] = {DLRT_READERS(READER)};
+#define READER(name, settings, named) named,
+static const DlrtNamed reader_named[] = {DLRT_READERS(READER)};
 #undef READER
 
 enum { READERS = sizeof reader_names / sizeof *reader_names };
@@ -240,7 +240,7 @@ static bool among(const char *name, const char *words) {
 }
 
 static void check_setting(Block *b, int reader, const Tree *arg) {
-    if (!arg->named.name || reader_names_ports[reader]) return;
+    if (!arg->named.name || reader_named[reader] != DLRT_NAMED_SETTINGS) return;
     if (among(arg->named.name, reader_settings[reader])) return;
     if (!*reader_settings[reader]) {
         block_error(
@@ -310,7 +310,8 @@ static void read_source(Block *b, const Tree *tree) {
     bool has_file = false;
     for (uint32_t i = 0; i < n; i++) {
         args[i] = source_argument(b, reader, call->call.args.at[i]);
-        has_file |= args[i].kind == DLRT_STRING && (!args[i].name || reader_names_ports[reader]);
+        has_file |= args[i].kind == DLRT_STRING &&
+                    (!args[i].name || reader_named[reader] == DLRT_NAMED_FILES);
     }
     if (!has_file && b->good)
         block_error(b, call->span,

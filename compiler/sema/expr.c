@@ -150,6 +150,18 @@ bool tree_mentions(const Tree *tree, Sym name) {
     return m.found;
 }
 
+/* How many steps the training takes, when it is told in steps. */
+static Value all_steps(const Place *p, Span span) {
+    Ctx *ctx = p->x->ctx;
+    int64_t steps = p->x->options->steps;
+    if (steps > 0) return value_of(ir_int(ctx, steps));
+    Diag *d = diag_error(ctx, span,
+                         "`steps`, the number of all training steps, is not known here: the train "
+                         "block does not say `steps: …`");
+    diag_help(ctx, d, "say so there, or give the number, as in `cosine(1e-3, total: 2000)`");
+    return value_error();
+}
+
 static Value special_name(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
     const char *name = tree->name;
@@ -159,6 +171,8 @@ static Value special_name(const Place *p, const Tree *tree) {
     if (strcmp(name, "inf") == 0) return value_of(ir_number(ctx, INFINITY));
     if (strcmp(name, "nan") == 0) return value_of(ir_number(ctx, NAN));
     if (strcmp(name, "step") == 0 && p->in_optimizer) return value_of(ir_step(ctx));
+    if (strcmp(name, "steps") == 0 && p->in_optimizer) return all_steps(p, tree->span);
+    if (strcmp(name, "norm") == 0 && p->in_optimizer) return optimizer_norm(p, tree->span);
     if (strcmp(name, "batch") == 0 && p->batch) return value_of(ir_index_value(ctx, p->batch));
     return value_error();
 }
@@ -204,8 +218,10 @@ static Value eval_name(const Place *p, const Tree *tree) {
     }
     Binding *b = scope_find(p->scope, tree->name, p->position);
     if (b) return value_here(p, binding_value(p, b, tree->span));
+    unsigned errors = p->x->ctx->diags.errors;
     Value v = special_name(p, tree);
-    return v.kind == VALUE_ERROR ? callable_name(p, tree) : v;
+    bool is_special = v.kind != VALUE_ERROR || p->x->ctx->diags.errors > errors;
+    return is_special ? v : callable_name(p, tree);
 }
 
 /* ---- operations

@@ -221,6 +221,7 @@ typedef struct Expander {
     Map leaves; /* Sym → Tensor*: params and states of this expansion */
     bool in_metric;
     Vec(Tensor *) stats;
+    Tensor *norm; /* of the gradients of all parameters, when an optimizer asks for it */
 } Expander;
 
 /* More expressions than any model that a machine could hold. */
@@ -248,7 +249,7 @@ typedef struct Place {
     struct Ranges *ranges;
     Index *batch;      /* the batch index that is meant here; NULL where there is no batch */
     bool is_size;      /* `/` rounds down */
-    bool in_optimizer; /* `step` is known */
+    bool in_optimizer; /* `step`, `steps` and `norm` are known */
     const struct Known *known;
     const struct Bound *bound; /* indices of the reductions around, for draws */
     Sym instance;              /* the name for a layer value made here (`f = dense(4)`) */
@@ -404,6 +405,8 @@ void leave_call(Expander *x);
 
 /* The updates of all parameters by the optimizer that is called. */
 void expand_optimizer(Expander *x, const Tree *use);
+/* The length of the gradient of all parameters together. */
+Value optimizer_norm(const Place *p, Span span);
 /* `init`: an expansion whose module gets the initial values of what `x` declared. */
 void expand_initials(Expander *init, const Expander *x);
 /* All metrics that are used; fills model->metrics, nstats, finish. */

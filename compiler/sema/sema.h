@@ -52,6 +52,7 @@ typedef struct SemaOptions {
     int64_t max_batch;
     const Setting *settings; /* --set: replace arguments of the optimizer's call */
     uint32_t nsettings;
+    int64_t steps; /* of the whole training, where they are counted; otherwise 0 */
 } SemaOptions;
 
 Program *sema_program(Ctx *ctx);

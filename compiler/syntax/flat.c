@@ -458,7 +458,7 @@ static void put_right(Flat *flat, const Tree *tree) {
     case T_SPLIT: put_list(flat, tree->list.items, 1, put_share); return;
     case T_LOSS:
     case T_SCALE: put_level(flat, tree->unary.value, LEVEL_EXPR, 0); return;
-    case T_OPTIMIZER_USE: put_level(flat, tree->unary.value, LEVEL_POSTFIX, 1); return;
+    case T_OPTIMIZER_USE: put_level(flat, tree->unary.value, LEVEL_VALUE, 1); return;
     case T_MISSING: put_argument(flat, tree->unary.value, 1); return;
     case T_SOURCE: put_level(flat, tree->named.value, LEVEL_POSTFIX, 1); return;
     case T_REPEAT: put_level(flat, tree->repeat.count, LEVEL_VALUE, 1); return;

@@ -64,6 +64,8 @@ Tree *tree_named(Parser *p, TreeKind kind, Span span, Span name, Tree *value);
 Tree *tree_equation(Parser *p, Span span, Span name, bool has_subs, TreeList subs, Tree *value,
                     bool is_output);
 Tree *tree_unary_statement(Parser *p, TreeKind kind, Span span, Tree *value);
+/* One optimizer of a statement: its name or its call. */
+Tree *tree_optimizer(Parser *p, Tree *call);
 Tree *tree_repeat(Parser *p, Span span, Tree *count, TreeList body);
 Tree *tree_columns(Parser *p, Span span, Span name, TreeList columns);
 Tree *tree_number(Parser *p, Span span);

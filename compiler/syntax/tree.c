@@ -284,10 +284,12 @@ Tree *tree_equation(Parser *p, Span span, Span name, bool has_subs, TreeList sub
 
 Tree *tree_unary_statement(Parser *p, TreeKind kind, Span span, Tree *value) {
     Tree *tree = new_tree(p, kind, span);
-    if (kind == T_OPTIMIZER_USE)
-        value = named_call(p, value, false, "an optimizer, as in `adam(lr: 1e-3)`");
     tree->unary.value = value;
     return tree;
+}
+
+Tree *tree_optimizer(Parser *p, Tree *call) {
+    return named_call(p, call, false, "an optimizer, as in `adam(lr: 1e-3)`");
 }
 
 Tree *tree_repeat(Parser *p, Span span, Tree *count, TreeList body) {

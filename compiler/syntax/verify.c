@@ -52,6 +52,10 @@ static bool is_use(TreeKind kind) {
     return kind == T_NAME || kind == T_CALL;
 }
 
+static bool is_optimizer(TreeKind kind) {
+    return is_use(kind) || kind == T_PIPE;
+}
+
 static bool is_constant(TreeKind kind) {
     return kind == T_NAME || kind == T_NUMBER || kind == T_UNARY;
 }
@@ -160,7 +164,7 @@ static void check_statement(Ctx *ctx, const Tree *tree) {
         if (tree->named.value) check(ctx, tree, tree->named.value, is_expression);
         return;
     case T_SOURCE: check(ctx, tree, tree->named.value, is_use); return;
-    case T_OPTIMIZER_USE: check(ctx, tree, tree->unary.value, is_use); return;
+    case T_OPTIMIZER_USE: check(ctx, tree, tree->unary.value, is_optimizer); return;
     case T_LOSS:
     case T_SCALE: check(ctx, tree, tree->unary.value, is_expression); return;
     case T_MISSING: check(ctx, tree, tree->unary.value, is_constant); return;
