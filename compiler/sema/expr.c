@@ -158,7 +158,7 @@ static Value all_steps(const Place *p, Span span) {
     Diag *d = diag_error(ctx, span,
                          "`steps`, the number of all training steps, is not known here: the train "
                          "block does not say `steps: …`");
-    diag_help(ctx, d, "say so there, or give the number, as in `cosine(1e-3, total: 2000)`");
+    diag_help(ctx, d, "say so there, or give the number, as in `cosine_decay(1e-3, total: 2000)`");
     return value_error();
 }
 

@@ -222,7 +222,7 @@ static void test_headers(void) {
                    "more than can be read");
     File f = begin(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, 3)}");
     f.bytes[6] = 4;
-    refused((Case){0}, &f, "the format version 4");
+    refused((Case){0}, &f, "this NumPy array has the format version 4");
     f.bytes[6] = 1, f.bytes[9] = 255;
     refused((Case){0}, &f, "the file ends within its header");
     f.bytes[0] = 0x92;
@@ -357,6 +357,25 @@ static void test_archive_damage(void) {
             "has x.npy, x_other.npy, y.npy");
 }
 
+/* What the directory says of the first member, changed. */
+static void refused_entry(size_t field, unsigned char value, const char *part) {
+    File f = make_archive(true);
+    size_t at = f.bytes[f.size - 6] | (size_t)f.bytes[f.size - 5] << 8;
+    f.bytes[at + field] = value;
+    refused((Case){.reader = "npz"}, &f, part);
+}
+
+static void test_entries(void) {
+    refused_entry(8, 1, "`x` is encrypted: only stored and deflated members can be read");
+    refused_entry(10, 14, "`x` is packed otherwise: only stored and deflated members can be read");
+    refused_entry(16, 99, "this archive is damaged: `x` is not what its check sum says");
+    refused_entry(24, 255, "this archive is damaged: `x` is not what its check sum says");
+    refused_entry(27, 255, "this archive is damaged: `x` is not what its check sum says");
+    refused_entry(23, 255, "this archive is cut off within `x`");
+    refused_entry(42, 3, "this archive is damaged: `x` is not where it says");
+    refused_entry(0, 0, "this archive is damaged: its directory is cut off");
+}
+
 /* ---- real files
  * ------------------------------------------------------------------------------------ */
 
@@ -428,6 +447,7 @@ int main(void) {
     test_values();
     test_archives();
     test_archive_damage();
+    test_entries();
     const char *folder = test_data();
     if (folder) test_real(folder);
     test_folder_end();

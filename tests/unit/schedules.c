@@ -139,10 +139,11 @@ static void test_schedules(void) {
     test_schedule("warm_up(0.2, over: 10)", warm);
     test_schedule("step_decay(0.2, every: 7, factor: 0.5)", stairs);
     test_schedule("exponential_decay(0.2, every: 20)", falling);
-    test_schedule("cosine(0.2, total: 30, warmup: 5, least: 0.01)", cosine);
+    test_schedule("cosine_decay(0.2, total: 30, warmup: 5, least: 0.01)", cosine);
     test_schedule("linear_decay(0.2)", line); /* total: steps */
     test_schedule("inverse_sqrt(0.2, warmup: 8)", roots);
     test_schedule("one_cycle(0.2)", one_cycle);
+    test_schedule("0.2 - 0.2 * share_done(40, 0)", line);
 }
 
 /* ---- clipping and pipes ------------------------------------------------------------------------
