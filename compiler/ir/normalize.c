@@ -100,6 +100,7 @@ void ir_normalize(Ctx *ctx, Module *m) {
         ir_hoist(ctx, m);
         if (diag_failed(ctx) || !ir_order(ctx, m)) return;
         ir_make_contractions(ctx, m);
+        ir_split_phases(ctx, m);
         if (!ir_order(ctx, m)) return;
         ir_merge(ctx, m);
         ir_prune(ctx, m);

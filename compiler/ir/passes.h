@@ -76,6 +76,8 @@ void ir_shorten_conditions(Ctx *ctx, Module *m);
 void ir_hoist(Ctx *ctx, Module *m);
 /* Sums of products become contractions of two reads where that pays (contract.c). */
 void ir_make_contractions(Ctx *ctx, Module *m);
+/* Contractions by remainders and quotients of their results' indices lose these (phases.c). */
+void ir_split_phases(Ctx *ctx, Module *m);
 /* Equal equations, aliases and constants go (merge.c). Needs an ordered module. */
 void ir_merge(Ctx *ctx, Module *m);
 /* A new local tensor over `indices` (a batch index moves to the front), defined as `body`, and the
