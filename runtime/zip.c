@@ -78,7 +78,7 @@ static void read_extra(const Zip *zip, uint64_t at, uint64_t length, Member *m) 
 
 /* Finds NAME or NAME + ending. */
 static bool find_member(const Zip *zip, const char *name, const char *ending, Member *m) {
-    uint64_t at, entries, length = strlen(name), more = strlen(ending);
+    uint64_t at = 0, entries = 0, length = strlen(name), more = strlen(ending);
     char known[256] = "";
     size_t used = 0;
     if (!find_directory(zip, &at, &entries)) return false;
