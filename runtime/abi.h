@@ -87,7 +87,8 @@ typedef enum DlrtNamed { DLRT_NAMED_SETTINGS, DLRT_NAMED_FILES, DLRT_NAMED_MEMBE
     READER(lines, "cut", DLRT_NAMED_SETTINGS)                                                      \
     READER(series, "column header separator stride", DLRT_NAMED_SETTINGS)                          \
     READER(npy, "", DLRT_NAMED_FILES)                                                              \
-    READER(npz, "", DLRT_NAMED_MEMBERS)
+    READER(npz, "", DLRT_NAMED_MEMBERS)                                                            \
+    READER(images, "", DLRT_NAMED_SETTINGS)
 
 /* source csv("a.csv", header: true) */
 typedef struct DlrtSource {

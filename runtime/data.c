@@ -66,7 +66,7 @@ static bool read_sources(Loader *loader) {
 static bool open_all(Loader *loader) {
     if (!prepare_ports(loader)) return false;
     if (!read_sources(loader)) return false;
-    if (!columns_map(loader) || !characters_map(loader)) return false;
+    if (!columns_map(loader) || !characters_map(loader) || !images_map(loader)) return false;
     if (!scale_drop_missing(loader)) return false;
     if (!parts_divide(loader)) return false;
     if (!scale_fill_missing(loader)) return false;

@@ -138,10 +138,11 @@ typedef struct Characters {
  * which characters.c does) or blocks. */
 typedef struct SourceRows {
     const DlrtSource *spec;
-    const char *path; /* of the characters */
+    const char *path; /* of the characters or the pictures */
     Table *table;
     Characters *characters;
-    Block *blocks; /* one per port */
+    const char **labels; /* the class of each picture, numbered by images_map */
+    Block *blocks;       /* one per port */
     int64_t rows;
     Windows windows;
 } SourceRows;
@@ -201,6 +202,7 @@ bool lines_read(Loader *loader, SourceRows *source);
 bool series_read(Loader *loader, SourceRows *source);
 bool npy_read(Loader *loader, SourceRows *source);
 bool npz_read(Loader *loader, SourceRows *source);
+bool images_read(Loader *loader, SourceRows *source);
 bool reader_read(Loader *loader, SourceRows *source);
 /* Whether an argument names a file. */
 bool reader_is_file(const DlrtSource *source, const DlrtArgument *argument);
@@ -228,6 +230,15 @@ Quoted reader_shape(const DlrtPort *port);
 bool zip_member(Loader *loader, const char *path, const Bytes *archive, const char *name,
                 const char *ending, Bytes *bytes);
 
+/* What a picture must be. */
+typedef struct ImageWanted {
+    int64_t channels, height, width; /* channels 1: grey, 3: red, green, blue */
+} ImageWanted;
+
+/* Decodes a PNG or JPEG file into channels x height x width bytes (image.c). */
+bool image_decode(const Bytes *file, const char *path, const ImageWanted *wanted, unsigned char *to,
+                  DlrtError *error);
+
 /* The fields of a row. */
 void table_row(const Table *table, int64_t row, char **fields);
 /* The place of a field, with the line breaks inside quoted fields before it counted. */
@@ -237,6 +248,7 @@ Quoted table_column(const Table *table, int64_t column);
 
 bool columns_map(Loader *loader);
 bool characters_map(Loader *loader);
+bool images_map(Loader *loader);
 bool parts_divide(Loader *loader);
 bool scale_drop_missing(Loader *loader);
 bool scale_fill_missing(Loader *loader);
