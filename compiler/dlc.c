@@ -129,6 +129,7 @@ const DlrtDataSpec *dlc_data_spec(Dlc *dlc, const char *data) {
 
 bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) {
     Ctx *ctx = &dlc->ctx;
+    uint32_t errors = ctx->diags.errors; /* of another model, where all are checked */
     if (options->verify) ctx->verify = true;
     const DlrtTrainSpec *train =
         options->batch && options->steps ? NULL : sema_train(ctx, dlc->program, options->model);
@@ -144,7 +145,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .f64 = options->f64,
                              .inference = options->inference,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
-    return out->machine && !diag_failed(ctx);
+    return out->machine && ctx->diags.errors == errors;
 }
 
 Jit *session_jit(Dlc *dlc, const char *name, Function *const *functions, uint32_t nfunctions,

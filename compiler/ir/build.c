@@ -3,6 +3,7 @@
  * Invariant: two expressions are equal exactly when they are the same pointer, and a child's id is
  * smaller than its parent's. ir_simplify_op (simplify.c) is asked before an operation is made.
  */
+#include "ir/passes.h"
 #include "ir/private.h"
 
 #include <stdlib.h>
@@ -156,6 +157,11 @@ static void copy_arrays(Ctx *ctx, Expr *e) {
     }
 }
 
+static void note_depth(void *data, const Expr *child) {
+    uint32_t *depth = data;
+    if (child->depth >= *depth) *depth = child->depth + 1;
+}
+
 const Expr *ir_intern(Ctx *ctx, Expr prototype) {
     IrContext *ir = ir_context(ctx);
     if (ir->len * 2 >= ir->nslots) grow_table(ctx, ir);
@@ -166,6 +172,8 @@ const Expr *ir_intern(Ctx *ctx, Expr prototype) {
     Expr *e = ARENA_NEW(ctx->arena, Expr);
     *e = prototype;
     e->id = ir->next_expr++;
+    e->depth = 1;
+    ir_each_child(e, note_depth, &e->depth);
     copy_arrays(ctx, e);
     ir->slots[slot] = e;
     ir->len++;

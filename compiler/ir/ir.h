@@ -111,6 +111,7 @@ struct Expr {
     Type type;
     uint32_t id; /* in order of creation: children have smaller ids */
     uint32_t hash;
+    uint32_t depth; /* of the tree below, from 1 */
     union {
         double number;
         bool truth;

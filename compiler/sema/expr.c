@@ -574,8 +574,23 @@ static Value eval_reduction(const Place *p, const Tree *tree) {
 
 /* ---- everything ------------------------------------------------------------------------------ */
 
+/* Half of what a program is usually given. */
+enum { MAX_STACK = 4 << 20 };
+
+/* Definitions that wait for each other, and calls in calls, are evaluated on the machine's stack.
+ */
+static bool has_stack(const Place *p, Span span) {
+    const char *here = __builtin_frame_address(0);
+    ptrdiff_t used = p->x->stack - here;
+    if (used < MAX_STACK && -used < MAX_STACK) return true;
+    diag_error(p->x->ctx, span,
+               "this is nested too deeply: write what is used above its use, and shorter");
+    p->x->fuel = NO_FUEL;
+    return false;
+}
+
 bool has_fuel(const Place *p, Span span) {
-    if (--p->x->fuel >= 0) return true;
+    if (--p->x->fuel >= 0) return has_stack(p, span);
     if (p->x->fuel == -1)
         diag_error(p->x->ctx, span,
                    "this grows too large: more than %lld expressions after functions and layers "
@@ -614,9 +629,8 @@ static Value eval_number(Ctx *ctx, const Tree *tree) {
     return value_of(ir_number(ctx, value));
 }
 
-Value eval(const Place *p, const Tree *tree) {
+static Value eval_kind(const Place *p, const Tree *tree) {
     Ctx *ctx = p->x->ctx;
-    if (!has_fuel(p, tree->span)) return value_error();
     switch ((int)tree->kind) {
     case T_NUMBER: return eval_number(ctx, tree);
     case T_BOOL: return value_of(ir_truth(ctx, tree->boolean));
@@ -632,4 +646,16 @@ Value eval(const Place *p, const Tree *tree) {
     case T_STRING: return (Value){.kind = VALUE_TEXT, .text = sym(ctx, tree->text.value)};
     default: return value_error();
     }
+}
+
+/* Every stage walks expressions on the machine's stack; functions of functions make them deep. */
+enum { MAX_DEPTH = 1500 };
+
+Value eval(const Place *p, const Tree *tree) {
+    if (!has_fuel(p, tree->span)) return value_error();
+    Value v = eval_kind(p, tree);
+    if (v.kind != VALUE_TENSOR || v.expr->depth <= MAX_DEPTH) return v;
+    Diag *d = diag_error(p->x->ctx, tree->span, "what this stands for is nested too deeply");
+    diag_help(p->x->ctx, d, "give parts of it names of their own: `h = …`");
+    return value_error();
 }

@@ -124,8 +124,8 @@ static Fans fans_of(const Map *fans, const Tensor *param) {
 static void set_initial(Expander *init, const Place *p, Tensor *tensor, Value v, Span span) {
     Ctx *ctx = init->ctx;
     if (v.kind == VALUE_ERROR) return;
-    bool same = v.kind == VALUE_TENSOR && (v.rank == 0 || v.rank == tensor->rank) &&
-                v.expr->type != TY_BOOL;
+    if (!number_of(p, &v, span)) return;
+    bool same = v.rank == 0 || v.rank == tensor->rank;
     for (uint32_t d = 0; same && d < v.rank; d++) same = v.at[d]->extent == tensor->dims[d];
     if (!same) {
         diag_error(ctx, span, "the initial value is %s, and `%s` has another shape",

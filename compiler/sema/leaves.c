@@ -67,6 +67,10 @@ static Tensor *new_leaf(Expander *x, TensorKind kind, Sym full, const int64_t *d
                    "`%s` cannot be declared here: parameters and states belong to models", full);
         return NULL;
     }
+    if (x->in_optimizer && kind == TENSOR_PARAM) {
+        diag_error(ctx, span, "an optimizer has no parameters: nothing would train `%s`", full);
+        return NULL;
+    }
     Tensor *tensor = ir_tensor(ctx, x->m, kind, full, rank, dims, 0, span);
     if (kind == TENSOR_PARAM)
         vec_push(ctx->arena, &x->model->params, tensor);

@@ -91,6 +91,12 @@ static Value eval_use(const Place *p, const Tree *use, const char *name) {
             return value_error();
         }
     }
+    if (use->kind == T_NAME && program_find(ctx, x->program, SPACE_METRIC, use->name, use->span) &&
+        !scope_find(p->scope, use->name, p->position)) {
+        diag_error(ctx, use->span, "the metric `%s` needs its arguments: `%s(…)`", use->name,
+                   use->name);
+        return value_error();
+    }
     x->in_metric = true;
     Value v = eval(&place, use);
     x->in_metric = false;

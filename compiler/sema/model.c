@@ -153,6 +153,11 @@ static bool has_ports(const TreeList *statements) {
 /* ---- one expansion
  * --------------------------------------------------------------------------------- */
 
+/* Was something of this model wrong? Others may be, too. */
+bool has_failed(const Expander *x) {
+    return x->ctx->diags.errors > x->errors;
+}
+
 static Expander *new_expander(Ctx *ctx, Program *program, Model *model, const SemaOptions *options,
                               Sym name, const char *owner) {
     Expander *x = ARENA_NEW(ctx->arena, Expander);
@@ -161,6 +166,8 @@ static Expander *new_expander(Ctx *ctx, Program *program, Model *model, const Se
     x->model = model;
     x->options = options;
     x->fuel = EXPANSION_FUEL;
+    x->errors = ctx->diags.errors;
+    x->stack = __builtin_frame_address(0);
     x->m = ir_module(ctx, name);
     x->m->max_batch = options ? options->max_batch : 1;
     x->root = scope_new(x, NULL, "", owner, false);
@@ -338,7 +345,7 @@ static void make_evaluation(Expander *x, const Body *body) {
     }
     add_outputs(x, body);
     finish_penalties(x);
-    if (diag_failed(ctx)) return;
+    if (has_failed(x)) return;
     model->infer = x->m;
     if (!loss) return;
     model->evaluate = copy_module(ctx, x->m);
@@ -350,7 +357,7 @@ static void make_evaluation(Expander *x, const Body *body) {
 static void make_training(Expander *x, const Body *body) {
     Ctx *ctx = x->ctx;
     if (body->losses.len) x->m->loss = expand_loss(x, body->losses.at[0]);
-    if (diag_failed(ctx)) return;
+    if (has_failed(x)) return;
     if (x->m->loss && body->optimizers.len)
         expand_optimizer(x, body->optimizers.at[0]);
     else if (body->optimizers.len)
@@ -403,7 +410,7 @@ Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOption
     }
     Expander *train = expand_body(ctx, program, model, options, &body, NULL);
     make_training(train, &body);
-    if (diag_failed(ctx)) {
+    if (has_failed(train)) {
         /* what is wrong in metrics and outputs is worth knowing in the same run */
         expand_metrics(train, &body.metrics);
         if (!train->m->roots.len) add_outputs(train, &body);
@@ -411,11 +418,11 @@ Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOption
     }
     Expander *evaluation = expand_body(ctx, program, model, options, &body, train);
     make_evaluation(evaluation, &body);
-    if (!diag_failed(ctx)) check_params(model, evaluation);
-    if (diag_failed(ctx)) return NULL;
+    if (!has_failed(train)) check_params(model, evaluation);
+    if (has_failed(train)) return NULL;
     make_initials(ctx, program, model, train);
     warn_unused(evaluation);
-    return diag_failed(ctx) ? NULL : model;
+    return has_failed(train) ? NULL : model;
 }
 
 /* ---- one expression

@@ -299,7 +299,7 @@ static void run_stage(Expander *x, const Stage *stage, Tensor *param, Flow *flow
         add_target(&s, sym(ctx, "g"), NULL, flow->g);
         scope_bind(s.scope, sym(ctx, "decays"), stage->span, value_of(ir_int(ctx, param->decays)));
         run_statements(&s);
-        if (!diag_failed(ctx)) keep_results(&s, flow);
+        if (!has_failed(x)) keep_results(&s, flow);
     }
     leave_call(x);
 }
@@ -308,9 +308,9 @@ static void update_param(Expander *x, const Stages *stages, Tensor *param) {
     Ctx *ctx = x->ctx;
     Flow flow = {.w = value_tensor(ctx, param, 0, NULL),
                  .g = value_tensor(ctx, map_get(&x->m->gradients, param), 0, NULL)};
-    for (uint32_t i = 0; i < stages->len && !diag_failed(ctx); i++)
+    for (uint32_t i = 0; i < stages->len && !has_failed(x); i++)
         run_stage(x, &stages->at[i], param, &flow);
-    if (diag_failed(ctx)) return;
+    if (has_failed(x)) return;
     const Stage *last = &stages->at[stages->len - 1];
     if (flow.moved)
         add_update(x, param, &flow.w);
@@ -366,9 +366,10 @@ void expand_optimizer(Expander *x, const Tree *use) {
     for (uint32_t i = 0; i < x->options->nsettings; i++)
         if (!add_setting(x, &stages, &x->options->settings[i])) return;
     uint32_t first = x->model->states.len;
+    x->in_optimizer = true;
     for (uint32_t i = 0; i < x->model->params.len; i++) {
         update_param(x, &stages, x->model->params.at[i]);
-        if (diag_failed(x->ctx)) return;
+        if (has_failed(x)) return;
     }
     drop_unread_states(x, first);
 }

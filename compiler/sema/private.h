@@ -194,11 +194,6 @@ typedef struct Initial {
 
 /* ---- the expansion of one model in one mode ------------------------------------------------ */
 
-typedef struct OpenCall {
-    const Definition *definition;
-    Span within; /* what Ctx.within was before */
-} OpenCall;
-
 typedef struct Expander {
     Ctx *ctx;
     Program *program;
@@ -213,13 +208,15 @@ typedef struct Expander {
     Vec(Binding *) running;        /* bindings that wait for others, outermost first */
     bool is_incomplete;            /* a shape waits for another one that is being found out */
     int64_t fuel;                  /* expressions that may still be evaluated */
+    uint32_t errors;               /* that were there before */
+    const char *stack;             /* where it was when the expansion began */
     uint32_t next_site;
     Map pending; /* EX_DRAW → int64_t*: draws whose counter still lacks the position of its
                     equation; the number of draws per element */
     Vec(Initial) initials;
     Vec(struct Penalty *) penalties;
     Map leaves; /* Sym → Tensor*: params and states of this expansion */
-    bool in_metric;
+    bool in_metric, in_optimizer;
     Vec(Tensor *) stats;
     Tensor *norm; /* of the gradients of all parameters, when an optimizer asks for it */
 } Expander;
@@ -400,6 +397,11 @@ Arguments eval_arguments(const Place *p, const TreeList *args);
 Value run_body(const Place *p, const Definition *definition, Scope *scope);
 bool enter_call(const Place *p, const Definition *definition, Span span);
 void leave_call(Expander *x);
+
+/* ---- model.c ----------------------------------------------------------------------------------
+ */
+
+bool has_failed(const Expander *x);
 
 /* ---- optimizer.c, initial.c, metric.c -------------------------------------------------------- */
 

@@ -117,6 +117,19 @@ static void add_definition(Ctx *ctx, Program *program, const Tree *tree, bool is
     if (space == SPACE_MODEL) add_model(ctx, program, tree->def.name);
 }
 
+/* A model is trained in one way; in a session the last one counts. */
+static void add_train(Ctx *ctx, Program *program, const Tree *tree, bool redefine) {
+    for (uint32_t i = 0; !redefine && i < program->trains.len; i++) {
+        const Tree *other = program->trains.at[i];
+        if (other->train.model != tree->train.model) continue;
+        Diag *d = diag_error(ctx, tree->train.model_span, "model `%s` has two train blocks",
+                             tree->train.model);
+        diag_note(ctx, d, other->train.model_span, "the first is here");
+        return;
+    }
+    vec_push(ctx->arena, &program->trains, tree);
+}
+
 /* ---- imports -------------------------------------------------------------------------------- */
 
 static void declare_file(Ctx *ctx, Program *program, const SyntaxFile *file, bool is_library,
@@ -168,7 +181,7 @@ static void declare_item(Ctx *ctx, Program *program, const Tree *item, bool is_l
     if (item->kind == T_IMPORT) {
         import(ctx, program, item, redefine);
     } else if (item->kind == T_TRAIN) {
-        vec_push(ctx->arena, &program->trains, item);
+        add_train(ctx, program, item, redefine);
     } else if (space_of(item->kind) != SPACES) {
         add_definition(ctx, program, item, is_library, redefine);
     }

@@ -240,7 +240,7 @@ static void misplaced(const Place *p, const Tree *tree) {
     bool turn = p->scope->up && body_of(p->scope) == p->x->root;
     diag_error(p->x->ctx, tree->span,
                turn ? "`%s` does not stand inside a `repeat`" : "`%s` stands in models only",
-               tree_word(tree->kind));
+               tree->kind == T_EQUATION ? "output" : tree_word(tree->kind));
 }
 
 static void enter_statement(const Place *p, const Tree *tree) {
