@@ -136,6 +136,8 @@ typedef struct DlrtDataSpec {
     const DlrtColumns *columns;
     const DlrtScale *scales;
     double percent[DLRT_PARTS]; /* of `source` rows; all 0: everything is for training */
+    int64_t fold, folds;        /* cross-validation: the rows of train and valid, divided anew into
+                                   `folds` parts, of which number `fold`, from 0, is valid */
     bool in_order;              /* split without shuffling: `split train 90, test 10, in_order` */
     DlrtMissing missing;
     double missing_number;
@@ -144,7 +146,8 @@ typedef struct DlrtDataSpec {
 typedef struct DlrtTrainSpec {
     const char *model, *data;
     int64_t epochs, batch;
-    int64_t steps; /* instead of epochs; 0: not given */
+    int64_t steps;    /* instead of epochs; 0: not given */
+    int64_t patience; /* reports without a better validation before training ends; 0: never */
     uint64_t seed;
 } DlrtTrainSpec;
 

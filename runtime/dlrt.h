@@ -127,6 +127,8 @@ typedef struct DlrtTraining {
     int64_t epochs, batch; /* batch <= model->max_batch */
     int64_t steps;         /* not 0: train until the session has taken so many, whatever `epochs` */
     int64_t first_epoch;   /* 0, or the number of epochs already done (--resume) */
+    int64_t patience;      /* not 0: keeps the weights whose validation loss was smallest, and ends
+                              after so many reports without a smaller one */
     uint64_t seed;         /* order of the examples and random draws */
     void *user;
     /* May be NULL. Return false to stop after the current step (ctrl-C): training ends well. */
@@ -135,8 +137,9 @@ typedef struct DlrtTraining {
 } DlrtTraining;
 
 typedef struct DlrtTrained {
-    int64_t epochs, steps; /* done */
-    bool stopped;
+    int64_t epochs, steps; /* done; with patience, when the weights were those that are kept */
+    bool stopped;          /* by the user */
+    bool impatient;        /* ended early: validation went no better */
     DlrtScores train, valid, test; /* at the end, in inference mode */
     double seconds;
 } DlrtTrained;

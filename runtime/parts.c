@@ -80,6 +80,29 @@ static bool collect(Loader *loader, const unsigned char *part_of) {
     return true;
 }
 
+/* Cross-validation: the rows for training and validation, in `folds` parts of nearly equal size;
+ * one of them is for validation. */
+static bool divide_folds(Loader *loader, unsigned char *part_of) {
+    int64_t n = 0, folds = loader->spec->folds, fold = loader->spec->fold;
+    int64_t *rows = pool_take(&loader->pool, loader->rows, sizeof *rows);
+    int64_t *order = pool_take(&loader->pool, loader->rows, sizeof *order);
+    if (!rows || !order) return error_memory(loader->error, "splitting the data");
+    for (int64_t row = 0; row < loader->rows; row++)
+        if (!loader->dropped[row] && part_of[row] != DLRT_TEST) rows[n++] = row;
+    if (folds < 2 || fold < 0 || fold >= folds || n < folds)
+        return error_set(loader->error, (Place){0},
+                         "%lld examples cannot be divided into %lld folds", (long long)n,
+                         (long long)folds);
+    dlrt_shuffle(order, n, loader->seed, 0);
+    int64_t begin = n / folds * fold + (fold < n % folds ? fold : n % folds);
+    int64_t end = begin + n / folds + (fold < n % folds);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = rows[loader->spec->in_order ? i : order[i]];
+        part_of[row] = i >= begin && i < end ? DLRT_VALID : DLRT_TRAIN;
+    }
+    return true;
+}
+
 /* Windows: one beginning in `step` stays, where the part asks for fewer than there are; and none
  * whose target reaches into the part that follows. */
 static void choose_windows(const SourceRows *source, unsigned char *part_of, DlrtData *data) {
@@ -113,6 +136,7 @@ bool parts_divide(Loader *loader) {
         return error_set(loader->error, (Place){0},
                          "no examples are left: every row misses a value");
     if (n > 0 && !split_rows(loader, &loader->pool, rows, n, part_of)) return false;
+    if (loader->spec->folds && !divide_folds(loader, part_of)) return false;
     loader->data->overlap = 1;
     for (uint32_t s = 0; s < loader->spec->nsources; s++)
         if (loader->sources[s].windows.train_step)

@@ -169,7 +169,7 @@ static int64_t common_divisor(int64_t a, int64_t b) {
 static bool is_shuffled(const Loader *loader, const SourceRows *source) {
     const double *percent = loader->spec->percent;
     return source->spec->is_split && !loader->spec->in_order &&
-           (percent[DLRT_VALID] > 0 || percent[DLRT_TEST] > 0);
+           (percent[DLRT_VALID] > 0 || percent[DLRT_TEST] > 0 || loader->spec->folds);
 }
 
 bool reader_windows(Loader *loader, SourceRows *source, int64_t targets, int64_t *unit) {

@@ -8,7 +8,16 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+/* The weights of the report with the smallest validation loss. */
+typedef struct Best {
+    void *params, *state;
+    double loss;
+    int64_t epochs, steps, reports_since;
+    uint64_t step;
+} Best;
 
 typedef struct Train {
     DlrtSession *session;
@@ -19,6 +28,7 @@ typedef struct Train {
     int64_t batches;     /* of an epoch */
     int64_t first, last; /* steps before this training and after it */
     int64_t interval;    /* steps from report to report */
+    Best best;
     DlrtError *error;
 } Train;
 
@@ -67,6 +77,43 @@ static bool run_step(Train *t, int64_t position, double *loss, int64_t *n) {
     return isfinite(*loss) || fail_loss(t, epoch, batch + 1, *loss);
 }
 
+static size_t params_bytes(const DlrtModel *model) {
+    return (size_t)model->params_elements * model->real_bytes;
+}
+
+static size_t state_bytes(const DlrtModel *model) {
+    return (size_t)model->state_elements * model->real_bytes;
+}
+
+/* Keeps these weights when they are the best so far; ends training when none were for long. */
+static void judge(Train *t, double loss) {
+    DlrtSession *session = t->session;
+    const DlrtModel *model = session->model;
+    Best *best = &t->best;
+    if (!t->training->patience) return;
+    if (isfinite(loss) && (!best->steps || loss < best->loss)) {
+        memcpy(best->params, session->params, params_bytes(model));
+        memcpy(best->state, session->state, state_bytes(model));
+        best->loss = loss;
+        best->epochs = t->trained->epochs;
+        best->steps = t->trained->steps;
+        best->step = session->step;
+        best->reports_since = 0;
+    } else if (++best->reports_since >= t->training->patience) {
+        t->trained->impatient = true;
+    }
+}
+
+static void restore_best(Train *t) {
+    const DlrtModel *model = t->session->model;
+    if (!t->best.steps) return;
+    memcpy(t->session->params, t->best.params, params_bytes(model));
+    memcpy(t->session->state, t->best.state, state_bytes(model));
+    t->session->step = t->best.step;
+    t->trained->epochs = t->best.epochs;
+    t->trained->steps = t->best.steps;
+}
+
 /* Evaluates and reports what was done since the last report. */
 static bool report(Train *t, int64_t done, double loss, double began) {
     const DlrtTraining *training = t->training;
@@ -76,6 +123,7 @@ static bool report(Train *t, int64_t done, double loss, double began) {
                        .steps = training->steps,
                        .train_loss = loss};
     if (!evaluate_part(t, DLRT_VALID, &epoch.valid)) return false;
+    judge(t, epoch.valid.loss);
     epoch.seconds = dlrt_seconds() - began;
     if (training->on_epoch && !training->on_epoch(training->user, &epoch))
         t->trained->stopped = true;
@@ -101,7 +149,8 @@ static void tell_progress(Train *t, int64_t done, double loss, double began) {
 static bool run_steps(Train *t) {
     double began = dlrt_seconds(), sum = 0;
     int64_t seen = 0;
-    for (int64_t position = t->first; position < t->last && !t->trained->stopped; position++) {
+    for (int64_t position = t->first;
+         position < t->last && !t->trained->stopped && !t->trained->impatient; position++) {
         double loss;
         int64_t n, done = position + 1;
         if (!run_step(t, position, &loss, &n)) return false;
@@ -116,6 +165,7 @@ static bool run_steps(Train *t) {
         sum = 0;
         seen = 0;
     }
+    restore_best(t);
     return evaluate_part(t, DLRT_TRAIN, &t->trained->train) &&
            evaluate_part(t, DLRT_VALID, &t->trained->valid) &&
            evaluate_part(t, DLRT_TEST, &t->trained->test);
@@ -150,6 +200,10 @@ static bool check(const Train *t) {
                          (long long)training->batch, (long long)model->max_batch);
     if (t->count == 0)
         return error_set(t->error, (Place){0}, "the data has no examples for training");
+    if (training->patience && (!dlrt_data_count(t->data, DLRT_VALID) || !model->evaluate))
+        return error_set(t->error, (Place){0},
+                         "`patience` looks at the validation loss, and the data has no valid part: "
+                         "give it one in the split");
     return true;
 }
 
@@ -166,7 +220,14 @@ bool dlrt_train(DlrtSession *session, const DlrtData *data, const DlrtTraining *
     *trained = (DlrtTrained){.epochs = training->first_epoch};
     if (!check(&t)) return false;
     t.order = pool_take(&pool, t.count, sizeof *t.order);
-    if (!t.order) return error_memory(error, "the order of the examples");
+    if (training->patience) {
+        t.best.params = pool_take(&pool, 1, params_bytes(session->model));
+        t.best.state = pool_take(&pool, 1, state_bytes(session->model));
+    }
+    if (!t.order || (training->patience && (!t.best.params || !t.best.state))) {
+        pool_free(&pool);
+        return error_memory(error, "the order of the examples and the best weights");
+    }
     session->seed = training->seed;
     find_range(&t);
     bool good = run_steps(&t);

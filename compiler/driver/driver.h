@@ -17,7 +17,7 @@ typedef struct Options {
     const char *file; /* the .dl file; NULL in the REPL */
     const char *model, *data, *save, *resume, *weights, *output, *emit, *triple, *cpu, *part,
         *color;
-    int64_t epochs, steps, batch, count; /* 0: not given */
+    int64_t epochs, steps, batch, count, folds, patience; /* 0: not given */
     uint64_t seed;
     bool has_seed;
     double tolerance;       /* 0: not given */
@@ -29,6 +29,8 @@ typedef struct Options {
     bool has_temperature;
     DlcSetting *settings;
     size_t nsettings;
+    DlcSetting *trials; /* values of one setting that are to be compared: --set lr=0.1,0.01 */
+    size_t ntrials;
     bool json, help, inference, f64, verify_each, expect, split, show, check_only;
 } Options;
 
@@ -88,6 +90,12 @@ typedef struct Run {
 /* Compiles the model and finds its train and data blocks; `reuse`: what the REPL trained last. */
 int open_model(Run *run, Driver *driver, const Options *options, bool reuse);
 int open_data(Run *run);
+/* The same for a model that is to be trained. */
+int open_trainable(Run *run, Driver *driver, const Options *options);
+/* Trains the run's session, with the line of progress; ctrl-C ends it between two steps. */
+bool start_training(Run *run, DlrtTraining *training, DlrtTrained *trained, DlrtError *error);
+/* trials.c: several trainings that are compared: cross-validation, values of a setting. */
+int run_trials(Driver *driver, const Options *options);
 int load_weights(Run *run);
 void close_run(Run *run);
 

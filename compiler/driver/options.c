@@ -39,7 +39,11 @@ static const Option table[] = {
     {"--batch", OPT_COUNT, FIELD(batch), " train eval predict compile summary gradcheck ", "N",
      "examples in a batch"},
     {"--set", OPT_SETTING, 0, " train compile ", "NAME=NUMBER",
-     "an argument of the optimizer: --set lr=0.01"},
+     "an argument of the optimizer: --set lr=0.01; several are compared: lr=0.1,0.01"},
+    {"--folds", OPT_COUNT, FIELD(folds), " train ", "N",
+     "cross-validation: train N times, each time validated on another part"},
+    {"--patience", OPT_COUNT, FIELD(patience), " train ", "N",
+     "end after N reports without a smaller validation loss; keep the best weights"},
     {"--seed", OPT_SEED, FIELD(seed), " train eval predict generate gradcheck ", "N",
      "seed of initialisation, split, order and draws"},
     {"--save", OPT_TEXT, FIELD(save), " train ", "FILE", "write the weights (safetensors)"},
@@ -150,17 +154,34 @@ static bool parse_number(const char *text, double *out) {
     return end != text && !*end && isfinite(*out);
 }
 
+static bool add_setting(DlcSetting **list, size_t *count, const char *text, size_t length,
+                        double value) {
+    DlcSetting *grown = realloc(*list, (*count + 1) * sizeof *grown);
+    if (!grown) return complain("out of memory%s", "");
+    *list = grown;
+    (*list)[(*count)++] = (DlcSetting){strndup(text, length), value};
+    return true;
+}
+
+/* NAME=NUMBER or NAME=NUMBER,NUMBER,… */
 static bool parse_setting(const char *text, Options *options) {
     const char *equals = strchr(text, '=');
-    double value;
-    if (!equals || equals == text || !parse_number(equals + 1, &value))
-        return complain("--set wants NAME=NUMBER, got `%s`", text);
-    DlcSetting *grown = realloc(options->settings, (options->nsettings + 1) * sizeof *grown);
-    if (!grown) return complain("out of memory%s", "");
-    options->settings = grown;
-    options->settings[options->nsettings++] =
-        (DlcSetting){strndup(text, (size_t)(equals - text)), value};
-    return true;
+    size_t length = equals ? (size_t)(equals - text) : 0;
+    bool several = equals && strchr(equals, ',');
+    DlcSetting **list = several ? &options->trials : &options->settings;
+    size_t *count = several ? &options->ntrials : &options->nsettings;
+    if (several && options->ntrials)
+        return complain("only one setting can be compared at a time: `%s` is a second one", text);
+    for (const char *at = equals; at && *at;) {
+        char *end;
+        double value = strtod(at + 1, &end);
+        bool good = length && end != at + 1 && (*end == 0 || *end == ',') && isfinite(value);
+        if (!good) break;
+        if (!add_setting(list, count, text, length, value)) return false;
+        if (!*end) return true;
+        at = end;
+    }
+    return complain("--set wants NAME=NUMBER, got `%s`", text);
 }
 
 static bool store(const Option *option, const char *text, Options *options) {
@@ -229,6 +250,11 @@ bool options_parse(const Verb *verb, int nwords, char **words, Options *options)
     }
     if (options->steps && options->epochs)
         return complain("a training counts --epochs or --steps, not both%s", "");
+    bool trials = options->folds || options->ntrials;
+    if (trials && (options->save || options->resume))
+        return complain("%s goes with one training, not with several that are compared",
+                        options->save ? "--save" : "--resume");
+    if (options->folds == 1) return complain("--folds wants at least 2%s", "");
     const char *color = options->color;
     if (color && strcmp(color, "auto") != 0 && strcmp(color, "always") != 0 &&
         strcmp(color, "never") != 0)
@@ -238,6 +264,8 @@ bool options_parse(const Verb *verb, int nwords, char **words, Options *options)
 
 void options_free(Options *options) {
     for (size_t i = 0; i < options->nsettings; i++) free((void *)options->settings[i].name);
+    for (size_t i = 0; i < options->ntrials; i++) free((void *)options->trials[i].name);
     free(options->settings);
+    free(options->trials);
     *options = (Options){0};
 }

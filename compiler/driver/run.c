@@ -51,6 +51,7 @@ int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
         run->spec.steps = 0;
     }
     if (options->batch) run->spec.batch = options->batch;
+    if (options->patience) run->spec.patience = options->patience;
     if (options->has_seed) run->spec.seed = options->seed;
     run->data_spec = dlc_data_spec(driver->dlc, spec ? spec->data : NULL);
     if (reuse) {
@@ -155,7 +156,10 @@ static void put_end(const Run *run, const DlrtTrained *t) {
         }
         int64_t done = run->spec.steps ? t->steps : t->epochs;
         printf("%lld %s in %.2f s%s\n", (long long)done, run->spec.steps ? "steps" : "epochs",
-               t->seconds, t->stopped ? ", stopped" : "");
+               t->seconds,
+               t->stopped     ? ", stopped"
+               : t->impatient ? ", then validation went no better"
+                              : "");
         return;
     }
     printf("{\"event\":\"end\",\"epochs\":%lld,\"steps\":%lld", (long long)t->epochs,
@@ -165,7 +169,8 @@ static void put_end(const Run *run, const DlrtTrained *t) {
         printf(",\"%s\":", part_names[i]);
         put_scores_json(stdout, run->model, scores[i]);
     }
-    printf(",\"stopped\":%s,\"seconds\":", t->stopped ? "true" : "false");
+    printf(",\"stopped\":%s,\"impatient\":%s,\"seconds\":", t->stopped ? "true" : "false",
+           t->impatient ? "true" : "false");
     put_json_number(stdout, t->seconds);
     printf("}\n");
 }
@@ -190,6 +195,18 @@ static bool can_save(const char *path) {
     return good;
 }
 
+bool start_training(Run *run, DlrtTraining *training, DlrtTrained *trained, DlrtError *error) {
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND}, before;
+    interrupted = 0;
+    training->user = run;
+    training->on_progress = on_progress;
+    sigaction(SIGINT, &action, &before);
+    bool good = dlrt_train(run->session, run->data, training, trained, error);
+    sigaction(SIGINT, &before, NULL);
+    if (isatty(STDERR_FILENO) && !run->options->json) clear_line();
+    return good;
+}
+
 static int train(Run *run) {
     const Options *options = run->options;
     DlrtError error = {0};
@@ -204,9 +221,8 @@ static int train(Run *run) {
                              .steps = run->spec.steps,
                              .batch = run->model->max_batch,
                              .first_epoch = done,
+                             .patience = run->spec.patience,
                              .seed = run->spec.seed,
-                             .user = run,
-                             .on_progress = on_progress,
                              .on_epoch = on_epoch};
     const char *unit = training.steps ? "steps" : "epochs";
     if (training.steps) done = (int64_t)dlrt_session_step(run->session);
@@ -216,13 +232,7 @@ static int train(Run *run) {
         close_run(run);
         return EXIT_WRONG;
     }
-    interrupted = 0;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND}, before;
-    sigaction(SIGINT, &action, &before);
-    bool good = dlrt_train(run->session, run->data, &training, &trained, &error);
-    sigaction(SIGINT, &before, NULL);
-    if (isatty(STDERR_FILENO) && !options->json) clear_line();
-    if (!good) return fail(run, &error);
+    if (!start_training(run, &training, &trained, &error)) return fail(run, &error);
     if (options->save && !dlrt_save(run->session, options->save, trained.epochs, &error))
         return fail(run, &error);
     put_end(run, &trained);
@@ -232,16 +242,20 @@ static int train(Run *run) {
     return trained.stopped ? EXIT_INTERRUPTED : EXIT_GOOD;
 }
 
+int open_trainable(Run *run, Driver *driver, const Options *options) {
+    int status = open_model(run, driver, options, false);
+    if (status != EXIT_GOOD || run->model->step) return status;
+    fprintf(stderr, "error: model `%s` cannot be trained: it has no %s statement\n",
+            run->model->name,
+            run->model->evaluate && run->model->nparams ? "`optimizer`" : "`loss`");
+    return EXIT_WRONG;
+}
+
 int run_train(Driver *driver, const Options *options) {
     Run run;
-    int status = open_model(&run, driver, options, false);
+    if (options->folds || options->ntrials) return run_trials(driver, options);
+    int status = open_trainable(&run, driver, options);
     if (status != EXIT_GOOD) return status;
-    if (!run.model->step) {
-        fprintf(stderr, "error: model `%s` cannot be trained: it has no %s statement\n",
-                run.model->name,
-                run.model->evaluate && run.model->nparams ? "`optimizer`" : "`loss`");
-        return EXIT_WRONG;
-    }
     if (options->save && !can_save(options->save)) return EXIT_WRONG;
     status = open_data(&run);
     return status == EXIT_GOOD ? train(&run) : status;

@@ -126,9 +126,14 @@ static const TrainSetting train_settings[] = {
     {"seed", "`seed` is a whole number from 0 to 9007199254740992", 0, (int64_t)1 << 53},
     {"steps", "`steps` is a whole number from 1 to 1000000000: how many batches to train on", 1,
      MAX_EPOCHS},
+    {"patience",
+     "`patience` is a whole number from 1: after how many reports without a smaller validation "
+     "loss "
+     "training ends",
+     1, MAX_EPOCHS},
 };
 
-enum { SET_EPOCHS, SET_BATCH, SET_SEED, SET_STEPS };
+enum { SET_EPOCHS, SET_BATCH, SET_SEED, SET_STEPS, SET_PATIENCE };
 enum { TRAIN_SETTINGS = sizeof train_settings / sizeof *train_settings };
 
 static int find_train_setting(Ctx *ctx, const Tree *setting) {
@@ -188,6 +193,7 @@ static const DlrtTrainSpec *train_spec(Ctx *ctx, const Tree *tree) {
                             .epochs = values[SET_EPOCHS],
                             .batch = values[SET_BATCH],
                             .steps = values[SET_STEPS],
+                            .patience = values[SET_PATIENCE],
                             .seed = (uint64_t)values[SET_SEED]};
     return spec;
 }

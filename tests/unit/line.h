@@ -136,16 +136,11 @@ static inline DlrtModel line_model(void) {
 }
 
 /* n rows of y = 2 x1 - x2 + x3/2 + 1; a split into parts of percent[…]. */
-static inline DlrtData *line_data(const DlrtModel *model, int n, double train, double valid,
-                                  double test) {
+static inline DlrtData *line_open(const DlrtModel *model, int n, DlrtDataSpec spec,
+                                  DlrtError *error) {
     static const DlrtArgument argument = {.kind = DLRT_STRING, .string = "line.csv"};
     static const DlrtSource source = {
         .is_split = true, .reader = "csv", .nargs = 1, .args = &argument};
-    DlrtDataSpec spec = {.name = "line",
-                         .folder = test_folder,
-                         .nsources = 1,
-                         .sources = &source,
-                         .percent = {train, valid, test}};
     FILE *file = fopen(test_path("line.csv"), "wb");
     if (!file) exit(2);
     for (int i = 0; i < n; i++) {
@@ -153,8 +148,17 @@ static inline DlrtData *line_data(const DlrtModel *model, int n, double train, d
         fprintf(file, "%.17g,%.17g,%.17g,%.17g\n", a, b, c, 2 * a - b + c / 2 + 1);
     }
     if (fclose(file) != 0) exit(2);
+    spec.name = "line";
+    spec.folder = test_folder;
+    spec.nsources = 1;
+    spec.sources = &source;
+    return dlrt_data_open(&spec, model, NULL, 1, error);
+}
+
+static inline DlrtData *line_data(const DlrtModel *model, int n, double train, double valid,
+                                  double test) {
     DlrtError error;
-    DlrtData *data = dlrt_data_open(&spec, model, NULL, 1, &error);
+    DlrtData *data = line_open(model, n, (DlrtDataSpec){.percent = {train, valid, test}}, &error);
     EXPECT_STR(error.message, "");
     if (!data) exit(2);
     return data;

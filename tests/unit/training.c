@@ -282,6 +282,35 @@ static void test_steps(void) {
     dlrt_data_close(data);
 }
 
+/* Folds: each row is in validation once, and never in training then; test keeps its own. */
+static void test_folds(void) {
+    DlrtModel model = line_model();
+    DlrtError error = {0};
+    for (int order = 0; order < 2; order++) {
+        int seen[100] = {0}, tests = 0;
+        for (int64_t fold = 0; fold < 3; fold++) {
+            DlrtDataSpec spec = {
+                .percent = {90, 0, 10}, .fold = fold, .folds = 3, .in_order = order};
+            DlrtData *data = line_open(&model, 100, spec, &error);
+            if (!data) exit(2);
+            int64_t valid = dlrt_data_count(data, DLRT_VALID);
+            EXPECT_INT(valid, 30);
+            EXPECT_INT(dlrt_data_count(data, DLRT_TRAIN), 90 - valid);
+            for (int64_t i = 0; i < valid; i++) seen[data->rows[DLRT_VALID][i]]++;
+            for (int64_t i = 0; i < 90 - valid; i++) EXPECT(seen[data->rows[DLRT_TRAIN][i]] < 3);
+            tests += (int)dlrt_data_count(data, DLRT_TEST);
+            if (order && fold == 1) EXPECT_INT(data->rows[DLRT_VALID][0], 30);
+            dlrt_data_close(data);
+        }
+        int once = 0;
+        for (int i = 0; i < 100; i++) once += seen[i] == 1;
+        EXPECT_INT(once, 90);
+        EXPECT_INT(tests, 30);
+    }
+    EXPECT(!line_open(&model, 2, (DlrtDataSpec){.folds = 3}, &error));
+    EXPECT_ERROR(error, "2 examples cannot be divided into 3 folds");
+}
+
 /* ---- predictions and mistakes ---------------------------------------------------------------- */
 
 static void test_predict(void) {
@@ -348,6 +377,31 @@ static void test_refusals(void) {
     dlrt_data_close(none);
 }
 
+/* The line is learned in no time; then validation goes no better, and the best weights are kept. */
+static void test_patience(void) {
+    DlrtModel model = line_model();
+    DlrtData *data = line_data(&model, 100, 80, 20, 0), *none = line_data(&model, 45, 0, 0, 0);
+    DlrtSession *session = open_session(&model, 2);
+    DlrtTrained trained = train(session, data, (DlrtTraining){.epochs = 5000, .patience = 4});
+    EXPECT(trained.impatient && !trained.stopped);
+    EXPECT(trained.epochs < 4990);
+    EXPECT_INT(dlrt_session_step(session), trained.steps);
+    DlrtScores scores;
+    DlrtError error = {0};
+    EXPECT(dlrt_evaluate(session, data, DLRT_VALID, &scores, &error));
+    EXPECT_NEAR(scores.loss, trained.valid.loss, 0);
+    /* These are the weights that so many epochs without patience give. */
+    DlrtSession *plain = open_session(&model, 2);
+    train(plain, data, (DlrtTraining){.epochs = trained.epochs});
+    EXPECT(memcmp(dlrt_session_params(plain), dlrt_session_params(session), LINE_PARAMS * 4) == 0);
+    expect_refused(session, none, (DlrtTraining){.epochs = 1, .batch = 8, .patience = 1},
+                   "`patience` looks at the validation loss, and the data has no valid part");
+    dlrt_session_close(plain);
+    dlrt_session_close(session);
+    dlrt_data_close(data);
+    dlrt_data_close(none);
+}
+
 static void test_sessions(void) {
     DlrtError error = {0};
     DlrtModel model = line_model();
@@ -382,6 +436,8 @@ int main(void) {
     test_callbacks();
     test_resume();
     test_steps();
+    test_folds();
+    test_patience();
     test_predict();
     test_refusals();
     test_sessions();
