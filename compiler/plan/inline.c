@@ -38,6 +38,7 @@ static void count_use(Planner *p, Node *node, const Use *use) {
     if (use->read->read.otherwise || user->is_alias) node->in_memory_use = true;
     if (user->scan.group && !is_view(node)) node->in_memory_use = true;
     if (user->is_inlined) {
+        if (node->carried < user->carried) node->carried = user->carried;
         node->evaluations += user->evaluations;
         node->nfinal += user->nfinal;
         node->in_contract |= user->in_contract;
@@ -60,9 +61,14 @@ static bool is_cheap(Planner *p, const Node *node) {
     return node->in_reduction && cost <= 2 && reads.len <= 2 && node->evaluations <= 3 * size;
 }
 
+/* What a chain of definitions may cost together where its last user takes it in: longer ones would
+ * be written out again and again, link by link. */
+enum { MOST_CARRIED = 100 };
+
 static bool vanishes(Planner *p, const Node *node) {
     if (node->uses.len == 0 || node->in_memory_use || node->result->classes) return false;
     if (node->in_contract) return plan_is_plain(node->body);
+    if (node->carried > MOST_CARRIED) return false;
     if (is_view(node)) return true;
     double size = plan_points(p, node->at, node->result->rank);
     if (node->nfinal == 1 && node->in_reduction && node->evaluations <= size) return true;
@@ -70,13 +76,14 @@ static bool vanishes(Planner *p, const Node *node) {
 }
 
 static void decide(Planner *p, Node *node) {
-    node->evaluations = 0;
+    node->evaluations = node->carried = 0;
     for (uint32_t i = 0; i < node->uses.len; i++) count_use(p, node, &node->uses.at[i]);
     if (node->reduces || node->is_pinned || node->scan.group) return;
     if (reshaped_read(p, node)) {
         node->is_alias = true;
         return;
     }
+    node->carried += 1 + plan_cost(p->ctx, node->body);
     node->is_inlined = vanishes(p, node);
 }
 

@@ -52,6 +52,7 @@ struct Node {
     bool is_alias;   /* the memory of another tensor, see Planner.alias_of */
     /* of what becomes of its uses (inline.c) */
     double evaluations; /* how often it would be evaluated if inlined */
+    double carried;     /* what definitions on the way to these places cost, with this one */
     uint32_t nfinal;    /* places that it would be inlined into */
     bool in_contract, in_reduction, in_memory_use;
 
