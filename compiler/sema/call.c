@@ -171,10 +171,8 @@ static bool bind_size(Scope *scope, const Tree *size, int64_t extent, Span span,
     int64_t wanted;
     if (!eval_size(&place, size, "a size", &wanted)) return false;
     if (wanted == extent) return true;
-    Text text = text_new(ctx->arena);
-    syntax_print_tree(&text, size);
     Diag *d = diag_error(ctx, span, "%s: `%s` would be %lld from this argument, but it is %lld",
-                         what, text_string(&text), (long long)extent, (long long)wanted);
+                         what, tree_text(ctx, size), (long long)extent, (long long)wanted);
     Binding *first = size->kind == T_NAME ? scope_find(scope, size->name, 0) : NULL;
     if (first)
         diag_note(ctx, d, first->span, "`%s` is %lld from here", size->name, (long long)wanted);
@@ -667,9 +665,7 @@ Value eval_call(const Place *p, const Tree *call, const Value *first, Span first
     Value f = eval_callee(p, callee);
     if (f.kind == VALUE_ERROR) return f;
     if (f.kind != VALUE_CALLABLE) {
-        Text text = text_new(ctx->arena);
-        syntax_print_tree(&text, callee);
-        diag_error(ctx, callee->span, "`%s` is %s; it cannot be called", text_string(&text),
+        diag_error(ctx, callee->span, "`%s` is %s; it cannot be called", tree_text(ctx, callee),
                    value_shape(ctx, &f));
         return value_error();
     }

@@ -3,12 +3,6 @@
 
 /* ---- subscripts ------------------------------------------------------------------------------ */
 
-static const char *text_of(Ctx *ctx, const Tree *tree) {
-    Text text = text_new(ctx->arena);
-    syntax_print_tree(&text, tree);
-    return text_string(&text);
-}
-
 typedef struct Subscripts {
     Vec(const Expr *) at;
     Vec(Span) spans;
@@ -56,7 +50,7 @@ static void put_value(const Place *p, Subscripts *s, const Tree *tree) {
     s->failed = true;
     Diag *d =
         diag_error(ctx, tree->span, "a subscript is a whole number, and `%s` is %s",
-                   text_of(ctx, tree), e->type == TY_BOOL ? "a truth value" : "a real number");
+                   tree_text(ctx, tree), e->type == TY_BOOL ? "a truth value" : "a real number");
     if (e->type == TY_REAL)
         diag_help(ctx, d,
                   "what is used as a subscript is made of indices, sizes and inputs that are "
@@ -103,7 +97,7 @@ static void report_outside(const Place *p, const Tree *read, uint32_t d, const E
     for (int i = 0; i < n; i++)
         text_printf(&when, "%s%s = %lld", i ? ", " : " when ", indices[i]->name,
                     (long long)values[i]);
-    const char *text = text_of(ctx, read);
+    const char *text = tree_text(ctx, read);
     Diag *e;
     if (n >= 0)
         e = diag_error(ctx, read->span, "`%s` is read at %lld in dimension %u%s, outside 0 .. %lld",
@@ -142,7 +136,7 @@ bool has_elements(const Place *p, const Tree *base, const Value *v) {
     diag_error(p->x->ctx, base->span,
                v->kind == VALUE_TEXT ? "`%s` is a text, it has no elements"
                                      : "`%s` is called with ( ), it has no elements",
-               text_of(p->x->ctx, base));
+               tree_text(p->x->ctx, base));
     return false;
 }
 
@@ -158,7 +152,7 @@ static Value base_of(const Place *p, const Tree *indexed) {
 }
 
 void report_count(Ctx *ctx, const Tree *indexed, uint32_t rank, const char *shape, uint32_t given) {
-    const char *text = text_of(ctx, indexed->indexed.base);
+    const char *text = tree_text(ctx, indexed->indexed.base);
     if (rank == 0)
         diag_error(ctx, indexed->span, "`%s` is a single number and has no subscripts", text);
     else

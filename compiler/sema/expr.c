@@ -81,15 +81,14 @@ const Expr *eval_scalar(const Place *p, const Tree *tree) {
     if (v.kind == VALUE_ERROR) return NULL;
     if (v.kind == VALUE_TENSOR && v.rank == 0) return v.expr;
     Ctx *ctx = p->x->ctx;
-    Text text = text_new(ctx->arena);
-    syntax_print_tree(&text, tree);
+    const char *text = tree_text(ctx, tree);
     if (value_is_word(&v)) {
-        diag_error(ctx, tree->span, "`%s` is %s; here a number is wanted", text_string(&text),
+        diag_error(ctx, tree->span, "`%s` is %s; here a number is wanted", text,
                    value_shape(ctx, &v));
         return NULL;
     }
-    Diag *d = diag_error(ctx, tree->span, "`%s` is a tensor %s; here one number is wanted",
-                         text_string(&text), value_shape(ctx, &v));
+    Diag *d = diag_error(ctx, tree->span, "`%s` is a tensor %s; here one number is wanted", text,
+                         value_shape(ctx, &v));
     if (tree->kind == T_NAME) diag_help(ctx, d, "say which element: `%s[…]`", tree->name);
     return NULL;
 }
@@ -142,6 +141,12 @@ static void look_in(void *data, const char *role, Tree *part) {
     }
     Visitor visitor = {look_in, m};
     tree_children(part, &visitor);
+}
+
+const char *tree_text(Ctx *ctx, const Tree *tree) {
+    Text text = text_new(ctx->arena);
+    syntax_print_tree(&text, tree);
+    return text_string(&text);
 }
 
 bool tree_mentions(const Tree *tree, Sym name) {

@@ -53,15 +53,17 @@ static Value eval_metric(const Place *p, const Definition *definition, const Tre
     return v;
 }
 
+static bool is_named(const Scores *scores, Sym name) {
+    for (uint32_t i = 0; i < scores->len; i++)
+        if (scores->at[i].name == name) return true;
+    return false;
+}
+
 static Sym name_of(Expander *x, const Tree *use, const Scores *scores) {
     Ctx *ctx = x->ctx;
-    Text text = text_new(ctx->arena);
-    const Tree *callee = use->kind == T_CALL ? use->call.callee : use;
-    syntax_print_tree(&text, callee);
-    Sym name = sym(ctx, text_string(&text));
-    uint32_t same = 1;
-    for (uint32_t i = 0; i < scores->len; i++)
-        if (scores->at[i].name == name) name = sym_printf(ctx, "%s%u", text_string(&text), ++same);
+    const char *text = tree_text(ctx, use->kind == T_CALL ? use->call.callee : use);
+    Sym name = sym(ctx, text);
+    for (unsigned n = 2; is_named(scores, name); n++) name = sym_printf(ctx, "%s%u", text, n);
     return name;
 }
 
@@ -143,16 +145,6 @@ static bool has_stats(Expander *x, const Expr *value) {
         ir_tensor(x->ctx, scratch, TENSOR_INPUT, sym(x->ctx, "stats"), 1, &dim, 0, (Span){0, 0});
     ir_rewrite(x->ctx, value, finish_read, &f);
     return f.reads_stats;
-}
-
-static const Expr *mean_over_batch(Expander *x, const Expr *e) {
-    Ctx *ctx = x->ctx;
-    Index *batch = ir_index(ctx, sym(ctx, "batch"), EXTENT_BATCH);
-    Map map = {0};
-    if (!x->root->batch || !ir_uses_index(e, x->root->batch)) return e;
-    map_set(ctx->arena, &map, x->root->batch, (void *)ir_index_value(ctx, batch));
-    return ir_div(ctx, ir_reduce(ctx, REDUCE_SUM, &batch, 1, ir_substitute(ctx, e, &map)),
-                  ir_batch(ctx));
 }
 
 /* A number for an example: its mean is a statistic. */

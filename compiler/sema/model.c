@@ -272,15 +272,15 @@ static void add_outputs(Expander *x, const Body *body) {
 /* ---- the loss
  * --------------------------------------------------------------------------------------------- */
 
-/* The mean over the batch of a sum, part by part: what is the same for all examples stays outside.
- */
-static const Expr *batch_mean(Expander *x, const Expr *e) {
+/* Part by part: what is the same for all examples stays outside of the sum. */
+const Expr *mean_over_batch(Expander *x, const Expr *e) {
     Ctx *ctx = x->ctx;
     Index *hidden = x->root->batch;
     if (!hidden || !ir_uses_index(e, hidden)) return e;
     bool adds = e->kind == EX_OP && (e->op.op == OP_ADD || e->op.op == OP_SUB);
     if (adds && (!ir_uses_index(e->op.args[0], hidden) || !ir_uses_index(e->op.args[1], hidden)))
-        return ir_op2(ctx, e->op.op, batch_mean(x, e->op.args[0]), batch_mean(x, e->op.args[1]));
+        return ir_op2(ctx, e->op.op, mean_over_batch(x, e->op.args[0]),
+                      mean_over_batch(x, e->op.args[1]));
     Index *batch = ir_index(ctx, hidden->name, EXTENT_BATCH);
     Map map = {0};
     map_set(ctx->arena, &map, hidden, (void *)ir_index_value(ctx, batch));
@@ -303,7 +303,7 @@ static Tensor *expand_loss(Expander *x, const Tree *loss) {
     }
     bool is_it = v.tensor && v.tensor->kind == TENSOR_LOCAL && !v.nhidden && !v.tensor->classes;
     if (is_it) return v.tensor;
-    v = define_tensor(&place, "loss", NULL, 0, batch_mean(x, ir_real(ctx, v.expr)), tree->span,
+    v = define_tensor(&place, "loss", NULL, 0, mean_over_batch(x, ir_real(ctx, v.expr)), tree->span,
                       NULL);
     return v.tensor;
 }

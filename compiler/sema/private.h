@@ -300,6 +300,7 @@ void finish_penalties(Expander *x);
 /* REAL or INT, or NULL after a message. */
 const Expr *number_of(const Place *p, const Value *v, Span span);
 bool tree_mentions(const Tree *tree, Sym name);
+const char *tree_text(Ctx *ctx, const Tree *tree);
 
 /* ---- element.c ------------------------------------------------------------------------------ */
 
@@ -402,6 +403,8 @@ void leave_call(Expander *x);
  */
 
 bool has_failed(const Expander *x);
+/* The mean over the batch of a number for an example; of what is the same for all, itself. */
+const Expr *mean_over_batch(Expander *x, const Expr *e);
 
 /* ---- optimizer.c, initial.c, metric.c -------------------------------------------------------- */
 

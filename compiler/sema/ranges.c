@@ -87,8 +87,7 @@ static uint32_t rest_length(const Place *p) {
 static void match_subscripts(Walk *w, const Tree *indexed, uint32_t rank, const int64_t *dims,
                              bool is_batched) {
     const TreeList *subs = &indexed->indexed.subs;
-    Text text = text_new(w->p->x->ctx->arena);
-    syntax_print_tree(&text, indexed->indexed.base);
+    const char *text = tree_text(w->p->x->ctx, indexed->indexed.base);
     uint32_t first = 0, d = 0, rests = 0;
     for (uint32_t i = 0; i < subs->len; i++) rests += subs->at[i]->kind == T_REST;
     bool batch = is_batched && subs->len && subs->at[0]->kind == T_NAME &&
@@ -97,11 +96,8 @@ static void match_subscripts(Walk *w, const Tree *indexed, uint32_t rank, const 
     uint32_t rest = rest_length(w->p);
     uint32_t given = subs->len - first - rests + rests * rest;
     if (given != rank) {
-        Text shape = text_new(w->p->x->ctx->arena);
-        for (uint32_t i = 0; i < rank; i++)
-            text_printf(&shape, i ? ", %lld" : "[%lld", (long long)dims[i]);
-        text_put(&shape, "]");
-        report_count(w->p->x->ctx, indexed, rank, text_string(&shape), given);
+        const char *shape = dims_text(w->p->x->ctx, dims, rank);
+        report_count(w->p->x->ctx, indexed, rank, shape, given);
         w->failed = true;
         return;
     }
@@ -112,7 +108,7 @@ static void match_subscripts(Walk *w, const Tree *indexed, uint32_t rank, const 
             continue;
         }
         Unknown *u = find_unknown(w, sub);
-        if (u) found_extent(w, u, dims[d], sub->span, text_string(&text));
+        if (u) found_extent(w, u, dims[d], sub->span, text);
         d++;
     }
 }
@@ -219,8 +215,8 @@ static void enter_binder(Walk *w, Unknown *u, const Tree *binder) {
         if (!eval_size(w->p, binder->binder.bound, "a range", &extent)) w->failed = true;
         if (extent < 1 || extent > INT32_MAX) {
             diag_error(w->p->x->ctx, binder->span,
-                       "`%s` would run over %lld values; a range has at least 1", u->name,
-                       (long long)extent);
+                       "`%s` would run over %lld values; a range has from 1 to %d", u->name,
+                       (long long)extent, INT32_MAX);
             w->failed = true;
             extent = 1;
         }
