@@ -215,8 +215,8 @@ static void enter_binder(Walk *w, Unknown *u, const Tree *binder) {
         if (!eval_size(w->p, binder->binder.bound, "a range", &extent)) w->failed = true;
         if (extent < 1 || extent > INT32_MAX) {
             diag_error(w->p->x->ctx, binder->span,
-                       "`%s` would run over %lld values; a range has from 1 to %d", u->name,
-                       (long long)extent, INT32_MAX);
+                       "`%s` would run over %lld values; a range has at least 1 and at most %d",
+                       u->name, (long long)extent, INT32_MAX);
             w->failed = true;
             extent = 1;
         }
