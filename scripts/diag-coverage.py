@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every message that a user can be given has a test that expects it.
 
-A message is the format of a diag_error, diag_warning or error_set call. It counts as tested when the longest piece of
+A message is the format of a diag_error, diag_warning, diag_note, diag_help or error_set call. It counts as tested when the longest piece of
 it between two conversions, or a good part of that, stands in an expectation: `expect-error {{…}}`, a case of
 tests/broken, a CHECK line or a string of a unit test. Prints those that do not.
 """
@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-CALL = re.compile(r'\b(diag_error|diag_warning|error_set)\(((?:[^;"]|"(?:[^"\\]|\\.)*")*?)((?:"(?:[^"\\]|\\.)*"\s*)+)', re.S)
+CALL = re.compile(r'\b(diag_error|diag_warning|diag_note|diag_help|error_set)\(((?:[^;"]|"(?:[^"\\]|\\.)*")*?)((?:"(?:[^"\\]|\\.)*"\s*)+)', re.S)
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 CONVERSION = re.compile(r"%[-+ #0-9.*]*(?:ll|l|z|h)?[a-zA-Z]|%%")
 # What no test can bring about: the machine's own failures.

@@ -92,10 +92,11 @@ static unsigned check_part(const char *path, unsigned first_line, const char *te
     if (dlc_load_text(dlc, path, text)) dlc_check(dlc);
     const DlcMessage *messages;
     size_t n = dlc_messages(dlc, &messages);
-    unsigned line = 0;
+    unsigned line = 0; /* of the error or warning that notes and helps belong to */
     for (size_t i = 0; i < n; i++) {
-        if (messages[i].line) line = messages[i].line;
-        match(&part, &messages[i], line);
+        bool is_attached = messages[i].severity == DLC_NOTE || messages[i].severity == DLC_HELP;
+        if (!is_attached) line = messages[i].line;
+        match(&part, &messages[i], messages[i].line ? messages[i].line : line);
     }
     for (size_t i = 0; i < part.n; i++) {
         Expectation *e = &part.expectations[i];

@@ -15,7 +15,8 @@ typedef enum OptionKind {
     OPT_SEED,
     OPT_NUMBER,
     OPT_TEMPERATURE,
-    OPT_SETTING
+    OPT_SETTING, /* one value */
+    OPT_TRIALS   /* one, or several to compare */
 } OptionKind;
 
 typedef struct Option {
@@ -38,8 +39,10 @@ static const Option table[] = {
      "steps of a batch each, instead of epochs"},
     {"--batch", OPT_COUNT, FIELD(batch), " train eval predict compile summary gradcheck ", "N",
      "examples in a batch"},
-    {"--set", OPT_SETTING, 0, " train compile ", "NAME=NUMBER",
+    {"--set", OPT_TRIALS, 0, " train ", "NAME=NUMBER",
      "an argument of the optimizer: --set lr=0.01; several are compared: lr=0.1,0.01"},
+    {"--set", OPT_SETTING, 0, " compile ", "NAME=NUMBER",
+     "an argument of the optimizer: --set lr=0.01"},
     {"--folds", OPT_COUNT, FIELD(folds), " train ", "N",
      "cross-validation: train N times, each time validated on another part"},
     {"--patience", OPT_COUNT, FIELD(patience), " train ", "N",
@@ -164,12 +167,14 @@ static bool add_setting(DlcSetting **list, size_t *count, const char *text, size
 }
 
 /* NAME=NUMBER or NAME=NUMBER,NUMBER,… */
-static bool parse_setting(const char *text, Options *options) {
+static bool parse_setting(const char *text, bool may_compare, Options *options) {
     const char *equals = strchr(text, '=');
     size_t length = equals ? (size_t)(equals - text) : 0;
     bool several = equals && strchr(equals, ',');
     DlcSetting **list = several ? &options->trials : &options->settings;
     size_t *count = several ? &options->ntrials : &options->nsettings;
+    if (several && !may_compare)
+        return complain("`dlc train` compares values; here --set takes one, got `%s`", text);
     if (several && options->ntrials)
         return complain("only one setting can be compared at a time: `%s` is a second one", text);
     for (const char *at = equals; at && *at;) {
@@ -207,7 +212,8 @@ static bool store(const Option *option, const char *text, Options *options) {
         if (parse_number(text, (double *)field) && *(double *)field >= 0) return true;
         fprintf(stderr, "dlc: %s wants a number from 0, got `%s`\n", option->name, text);
         return false;
-    case OPT_SETTING: return parse_setting(text, options);
+    case OPT_SETTING: return parse_setting(text, false, options);
+    case OPT_TRIALS: return parse_setting(text, true, options);
     }
     return false;
 }

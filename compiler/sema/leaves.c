@@ -149,27 +149,28 @@ static bool eval_dims(const Place *p, const TreeList *list, Sym name, int64_t **
     return true;
 }
 
-static bool eval_attributes(const Place *p, const TreeList *attributes, bool *decays) {
+/* Does the parameter decay? What is wrong in its attributes is reported, and the parameter is there
+ * all the same: its uses are no second mistake. */
+static bool eval_decays(const Place *p, const TreeList *attributes) {
     Ctx *ctx = p->x->ctx;
-    *decays = true;
+    bool decays = true;
     for (uint32_t i = 0; i < attributes->len; i++) {
         const Tree *arg = attributes->at[i];
-        if (arg->kind != T_ARG) return false;
+        if (arg->kind != T_ARG) continue;
         if (!arg->named.name || strcmp(arg->named.name, "decay") != 0) {
             Diag *d = diag_error(ctx, arg->span, "a parameter has no attribute `%s`",
                                  arg->named.name ? arg->named.name : "");
             diag_help(ctx, d, "there is one: `decay: false`");
-            return false;
+            continue;
         }
         Value v = eval(p, arg->named.value);
-        if (v.kind == VALUE_ERROR) return false;
-        if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
+        if (v.kind == VALUE_ERROR) continue;
+        if (value_is_constant(&v) && v.expr->kind == EX_TRUTH)
+            decays = v.expr->truth;
+        else
             diag_error(ctx, arg->span, "`decay` is `true` or `false`");
-            return false;
-        }
-        *decays = v.expr->truth;
     }
-    return true;
+    return decays;
 }
 
 /* A state that was given its new value already, by an earlier call of a shared layer, is that. */
@@ -194,8 +195,7 @@ static void enter_leaf(const Place *p, TensorKind kind, const Tree *decl, const 
 }
 
 void enter_params(const Place *p, const Tree *tree) {
-    bool decays;
-    if (!eval_attributes(p, &tree->param.attributes, &decays)) return;
+    bool decays = eval_decays(p, &tree->param.attributes);
     for (uint32_t i = 0; i < tree->param.decls.len; i++)
         enter_leaf(p, TENSOR_PARAM, tree->param.decls.at[i], tree->param.init, decays);
 }
