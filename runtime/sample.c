@@ -48,8 +48,10 @@ int64_t dlrt_sample(const double *scores, int64_t n, const DlrtSampling *samplin
     Choice *choices = malloc((size_t)n * sizeof *choices);
     if (!choices) return greatest(scores, n);
     double largest = scores[greatest(scores, n)], sum = 0;
-    for (int64_t k = 0; k < n; k++)
-        choices[k] = (Choice){exp((scores[k] - largest) / sampling->temperature), k};
+    for (int64_t k = 0; k < n; k++) {
+        double weight = exp((scores[k] - largest) / sampling->temperature);
+        choices[k] = (Choice){weight >= 0 ? weight : 0, k}; /* a NaN has no order */
+    }
     qsort(choices, (size_t)n, sizeof *choices, compare);
     int64_t kept = restrict_choices(choices, n, sampling->top_k, sampling->top_p);
     for (int64_t i = 0; i < kept; i++) sum += choices[i].weight;
