@@ -45,12 +45,12 @@ static void put_row(const ImageWanted *wanted, const unsigned char *row, int64_t
         for (int64_t c = 0; c < wanted->channels; c++)
             to[c * plane + y * wanted->width + x] = row[x * wanted->channels + c];
 }
-#endif
 
 static bool fail_damaged(const char *path, const char *kind, const char *why, DlrtError *error) {
     return error_set(error, (Place){.path = path}, "this %s file is damaged: %s", kind,
                      error_quote(why).text);
 }
+#endif
 
 #ifdef DLRT_HAVE_PNG
 static bool read_png(const Bytes *file, const char *path, const ImageWanted *wanted,
