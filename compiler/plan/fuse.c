@@ -42,7 +42,7 @@ static Draft *producer(Planner *p, const Drafts *in, const Expr *read) {
 
 static bool is_same_point(Planner *p, const Node *reader, const Expr *read) {
     const Node *node = map_get(&p->node_of, read->read.tensor);
-    if (!node) return false; /* an alias: other indices */
+    if (!node || node->is_alias) return false; /* other indices, perhaps; and never in a register */
     uint32_t n = 0;
     for (uint32_t d = 0; d < node->result->rank; d++) {
         const Expr *sub = read->read.subs[d];

@@ -79,7 +79,8 @@ static void decide(Planner *p, Node *node) {
     node->evaluations = node->carried = 0;
     for (uint32_t i = 0; i < node->uses.len; i++) count_use(p, node, &node->uses.at[i]);
     if (node->reduces || node->is_pinned || node->scan.group) return;
-    if (reshaped_read(p, node)) {
+    const Expr *read = reshaped_read(p, node);
+    if (read && (node->in_memory_use || node->result->classes || !plan_reads_at(read, node->at))) {
         node->is_alias = true;
         return;
     }

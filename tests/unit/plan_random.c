@@ -321,7 +321,23 @@ static void leaves(Maker *m) {
     add_tensor(m, rig_leaf(r, TENSOR_STATE, "s2", 0, DIMS(rows, columns)));
 }
 
-/* The gradients of a mean of squares of something random. */
+/* A step down the gradient for params that have no new value yet. */
+static void descend(Maker *m, Tensor *const *wanted, uint32_t n) {
+    Ctx *c = &m->r->ctx;
+    for (uint32_t i = 0; i < n; i++) {
+        bool is_updated = wanted[i]->kind != TENSOR_PARAM;
+        for (uint32_t u = 0; u < m->r->m->updates.len; u++)
+            is_updated |= m->r->m->updates.at[u].target == wanted[i];
+        if (is_updated) continue;
+        Index **free = ir_free_indices(c, wanted[i], NULL);
+        const Expr *by = ir_read_at(c, map_get(&m->r->m->gradients, wanted[i]), free);
+        const Expr *e = ir_sub(c, ir_read_at(c, wanted[i], free), ir_mul(c, by, ir_number(c, 0.1)));
+        rig_update(m->r, wanted[i], rig_define(m->r, "lower", wanted[i]->rank, free, e));
+    }
+}
+
+/* The gradients of a mean of squares of something random, beside two numbers whose gradients are
+ * the same. */
 static void gradients(Maker *m) {
     Rig *r = m->r;
     Ctx *c = &r->ctx;
@@ -329,7 +345,11 @@ static void gradients(Maker *m) {
     Tensor *t = random_tensor(m, &any, false), *wanted[RIG_ARRAYS];
     if (!t || ir_definition(r->m, t) == NULL) return;
     Index **free = ir_free_indices(c, t, NULL);
-    const Expr *e = ir_read_at(c, t, free);
+    const Expr *e = ir_read_at(c, t, free), *first[] = {ir_int(c, 0)};
+    for (int i = 0; i < 2; i++) {
+        Tensor *offset = rig_leaf(r, TENSOR_PARAM, i ? "right" : "left", 0, DIMS(1));
+        e = ir_add(c, e, ir_read(c, offset, first, NULL));
+    }
     const Expr *sum = ir_reduce(c, REDUCE_SUM, free, t->rank, ir_mul(c, e, e));
     r->m->loss = rig_define(r, "loss", 0, NULL, ir_div(c, sum, ir_batch(c)));
     uint32_t n = 0;
@@ -339,7 +359,9 @@ static void gradients(Maker *m) {
     ir_normalize(c, r->m);
     if (diag_failed(c)) return;
     diff_reverse(c, r->m, wanted, n);
-    for (uint32_t i = 0; i < n; i++) rig_root(r, map_get(&r->m->gradients, wanted[i]));
+    descend(m, wanted, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (roll(m, 2)) rig_root(r, map_get(&r->m->gradients, wanted[i]));
 }
 
 static void random_module(uint64_t seed) {
