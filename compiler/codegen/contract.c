@@ -189,7 +189,7 @@ static void choose_tile(Contract *c) {
     int64_t rows = c->row ? turns_of(g, c->row) : 1;
     int64_t columns = c->column ? turns_of(g, c->column) : 1;
     if (c->form == FORM_DOT) {
-        int64_t most = smaller(registers == 24 ? 8 : 4, c->lanes);
+        int64_t most = smaller(registers < 24 ? 4 : rows == 1 ? 16 : 8, c->lanes);
         int64_t tiles = (columns + most - 1) / most; /* of equal sizes, nearly */
         c->columns = tiles ? (uint32_t)((columns + tiles - 1) / tiles) : 1;
         c->rows = smaller(rows, registers == 24 ? 3 : 2);

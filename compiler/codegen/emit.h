@@ -21,6 +21,7 @@ typedef struct Gen {
     LLVMValueRef fn;         /* the LLVM function the builder is in */
     LLVMValueRef call;       /* DlrtCall* */
     LLVMValueRef n;          /* i64: examples in this call */
+    int64_t known_n;         /* its value, where code is made for one number of examples; else 0 */
     LLVMValueRef seed, step; /* i64 */
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
@@ -43,6 +44,7 @@ LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMV
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* The number of turns of an index: a constant, or n for the batch. */
 LLVMValueRef gen_extent(const Gen *g, const Index *index);
+int64_t gen_turns(const Gen *g, const Index *index); /* -1: not known before it runs */
 /* Masked loads and stores are instructions from AVX on; below, LLVM makes branches of them. */
 bool gen_has_masks(const Gen *g);
 uint32_t gen_power_of_two(int64_t n); /* the least one that is not below n */

@@ -185,7 +185,7 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
             *last = (Axis){.index = index,
                            .merged = ARENA_ARRAY(g->ctx->arena, Index *, nindices),
                            .nmerged = 1,
-                           .turns = index->extent == EXTENT_BATCH ? -1 : index->extent,
+                           .turns = gen_turns(g, index),
                            .extent = gen_extent(g, index)};
         }
         last->merged[last->nmerged - 1] = index;

@@ -39,7 +39,7 @@ _Static_assert(offsetof(DlrtCall, step) == 8 * CALL_STEP, "layout of DlrtCall");
 _Static_assert(offsetof(DlrtCall, arena) == 8 * CALL_ARENA, "layout of DlrtCall");
 _Static_assert(sizeof(DlrtCall) == 8 * CALL_FIELDS, "layout of DlrtCall");
 
-enum { BUFFER_ALIGNMENT = 64 };
+enum { BUFFER_ALIGNMENT = 64, SMALL_FLOPS = 1000000, SMALL_KERNELS = 64 };
 
 /* ---- types and constants ---------------------------------------------------------------- */
 
@@ -108,6 +108,11 @@ uint32_t gen_power_of_two(int64_t n) {
 
 LLVMValueRef gen_extent(const Gen *g, const Index *index) {
     return index->extent == EXTENT_BATCH ? g->n : gen_i64(g, index->extent);
+}
+
+int64_t gen_turns(const Gen *g, const Index *index) {
+    if (index->extent != EXTENT_BATCH) return index->extent;
+    return g->known_n ? g->known_n : -1;
 }
 
 LLVMValueRef gen_lane_mask(Gen *g, LLVMValueRef active, uint32_t lanes) {
@@ -326,6 +331,10 @@ static void add_function_attributes(Gen *g, LLVMValueRef fn) {
     if (g->machine->vector_bytes == 64) add_string_attribute(g, fn, "prefer-vector-width", "512");
 }
 
+static void add_function_attribute(Gen *g, LLVMValueRef fn, const char *name) {
+    add_attribute_at(g, fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, name, 0, false);
+}
+
 static LLVMValueRef begin_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n) {
     g->fn = LLVMAddFunction(g->module, name, LLVMFunctionType(g->void_, params, n, false));
     add_function_attributes(g, g->fn);
@@ -381,13 +390,13 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
         uint32_t number = (uint32_t)(uintptr_t)o->number.entries[i].value;
         map_set(g->ctx->arena, &g->base, o->number.entries[i].key, LLVMGetParam(fn, number - 1));
     }
-    g->n = LLVMGetParam(fn, n + EXTRA_N);
+    g->n = g->known_n ? gen_i64(g, g->known_n) : LLVMGetParam(fn, n + EXTRA_N);
     g->seed = LLVMGetParam(fn, n + EXTRA_SEED);
     g->step = LLVMGetParam(fn, n + EXTRA_STEP);
     g->workspace = LLVMGetParam(fn, n + EXTRA_WORKSPACE);
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "noalias", 0, false);
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "align", BUFFER_ALIGNMENT, false);
-    LLVMSetValueName2(g->n, "n", 1);
+    LLVMSetValueName2(LLVMGetParam(fn, n + EXTRA_N), "n", 1);
     g->enclosing = (Map){0};
     kernel_generate(g, k);
     LLVMBuildRetVoid(g->b);
@@ -428,15 +437,43 @@ const char *codegen_symbol(Ctx *ctx, const char *model, const char *function) {
     return arena_printf(ctx->arena, "dl.%s.%s", model, function);
 }
 
+/* ---- one function ---------------------------------------------------------------------------
+ */
+
+/* Is the work so little that the calls around the kernels count? */
+static bool is_small(const Function *function) {
+    double flops = 0;
+    for (uint32_t i = 0; i < function->kernels.len; i++) {
+        const Kernel *k = function->kernels.at[i];
+        flops += k->flops + k->example_flops * (double)function->module->max_batch;
+        for (uint32_t s = 0; s < k->nsteps; s++) flops += SMALL_FLOPS;
+    }
+    return flops < SMALL_FLOPS && function->kernels.len <= SMALL_KERNELS;
+}
+
+static void begin_entry(Gen *g, const char *symbol, LLVMValueRef *fields) {
+    LLVMValueRef fn = begin_function(g, symbol, &g->ptr, 1);
+    add_attribute_at(g, fn, 1, "nonnull", 0, false);
+    add_attribute_at(g, fn, 1, "readonly", 0, false);
+    add_attribute_at(g, fn, 1, "noalias", 0, false);
+    g->call = LLVMGetParam(fn, 0);
+    for (uint32_t i = 0; i < CALL_FIELDS; i++) {
+        bool is_number = i == CALL_N || i == CALL_SEED || i == CALL_STEP;
+        fields[i] = call_field(g, i, is_number ? g->i64 : g->ptr);
+    }
+}
+
 static void generate_function(Gen *g, const char *model, const Function *function) {
     g->function = function;
     g->f64_real = function->f64;
     g->real = function->f64 ? g->f64 : g->f32;
     g->lanes = (uint32_t)(g->machine->vector_bytes / (function->f64 ? 8 : 4));
+    g->known_n = function->module->max_batch == 1 ? 1 : 0;
     const char *symbol = codegen_symbol(g->ctx, model, function->name);
     uint32_t nkernels = function->kernels.len;
     LLVMValueRef *fns = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, nkernels + 1);
     Operands *operands = ARENA_ARRAY(g->ctx->arena, Operands, nkernels + 1);
+    bool inlines = is_small(function);
     for (uint32_t i = 0; i < nkernels; i++) {
         const Kernel *k = function->kernels.at[i];
         operands[i].g = g;
@@ -444,17 +481,10 @@ static void generate_function(Gen *g, const char *model, const Function *functio
         find_overlaps(&operands[i]);
         const char *name = arena_printf(g->ctx->arena, "%s.%u.%s", symbol, i, k->name);
         fns[i] = kernel_function(g, k, name, &operands[i]);
+        if (inlines) add_function_attribute(g, fns[i], "alwaysinline");
     }
-    LLVMValueRef fn = begin_function(g, symbol, &g->ptr, 1);
-    add_attribute_at(g, fn, 1, "nonnull", 0, false);
-    add_attribute_at(g, fn, 1, "readonly", 0, false);
-    add_attribute_at(g, fn, 1, "noalias", 0, false);
-    g->call = LLVMGetParam(fn, 0);
     LLVMValueRef fields[CALL_FIELDS];
-    for (uint32_t i = 0; i < CALL_FIELDS; i++) {
-        bool is_number = i == CALL_N || i == CALL_SEED || i == CALL_STEP;
-        fields[i] = call_field(g, i, is_number ? g->i64 : g->ptr);
-    }
+    begin_entry(g, symbol, fields);
     for (uint32_t i = 0; i < nkernels; i++) call_kernel(g, fns[i], &operands[i], fields);
     LLVMBuildRetVoid(g->b);
 }

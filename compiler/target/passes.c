@@ -11,7 +11,7 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
-static const char passes[] = "mergefunc,function("
+static const char passes[] = "mergefunc,always-inline,globaldce,function("
                              "early-cse,"
                              "instcombine<no-verify-fixpoint>,"
                              "simplifycfg,"
