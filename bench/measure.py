@@ -56,9 +56,10 @@ def collect(results):
 
 
 def best(variants):
-    """The variant with the smallest median: its median over the rounds, the least minimum, its name."""
-    return min((statistics.median(m for m, _ in times), min(low for _, low in times), name)
-               for name, times in variants.items())
+    """The smallest median of a variant (over the rounds), and the least time of any, each with the variant's name."""
+    median = min((statistics.median(m for m, _ in times), name) for name, times in variants.items())
+    least = min((min(low for _, low in times), name) for name, times in variants.items())
+    return *median, *least
 
 
 def milliseconds(ms):
@@ -72,21 +73,24 @@ def rate(model, mode, ms, suite):
     return f"{gflop / ms * 1e3:.3g} GFLOP/s"
 
 
-def report(results, good, given):
-    """A line for each model and mode: dlc, the best variant of each peer, and how many times dlc is faster."""
-    last = None
-    for (mode, model), row in collect(results).items():
-        if mode != last:
-            print(f"\n{mode}, {given.threads} thread{'s' if given.threads > 1 else ''}: "
-                  f"median (least); ratio = peer / dlc of the medians (of the least)")
-        last = mode
-        if "dlc" not in row:
+def report_model(model, mode, row, good, given):
+    median, _, least, _ = best(row["dlc"])
+    said = f"{model:9} dlc {milliseconds(median)} ({milliseconds(least)}) {rate(model, mode, least, given.suite)}"
+    print(said if good else said + "   LOSSES NOT AS PYTORCH'S: does not count")
+    for peer, variants in row.items():
+        if peer == "dlc":
             continue
-        median, low, _ = best(row["dlc"])
-        said = f"{model:9} dlc {milliseconds(median)} ({milliseconds(low)}) {rate(model, mode, median, given.suite)}"
-        print(said if good[model] else said + "   LOSSES NOT AS PYTORCH'S: does not count")
-        for peer, variants in row.items():
-            if peer == "dlc":
-                continue
-            m, least, name = best(variants)
-            print(f"{'':9} {peer} {milliseconds(m)} ({milliseconds(least)}) ratio {m / median:.2f} ({least / low:.2f})   {name}")
+        m, name, low, low_name = best(variants)
+        names = name if name == low_name else f"{name} ({low_name})"
+        print(f"{'':9} {peer} {milliseconds(m)} ({milliseconds(low)})  ratio {m / median:.2f} ({low / least:.2f})   {names}")
+
+
+def report(results, good, given):
+    """For each mode and model: dlc, the best variant of each peer, and how many times dlc is faster."""
+    table = collect(results)
+    for mode in dict.fromkeys(mode for mode, _ in table):
+        print(f"\n{mode}, {given.threads} thread{'s' if given.threads > 1 else ''}: "
+              "median (least); ratio = peer / dlc of the medians (of the least); GFLOP/s of the least")
+        for (its_mode, model), row in table.items():
+            if its_mode == mode and "dlc" in row:
+                report_model(model, mode, row, good[model], given)

@@ -170,26 +170,30 @@ DlrtFunction *session_find(Dlc *dlc, Jit *jit, const char *model, const char *fu
     return result;
 }
 
-static Planned *plan_model(Dlc *dlc, const DlcOptions *options, PipelineOptions *pipeline) {
+Planned *session_plan(Dlc *dlc, const DlcOptions *options, PipelineOptions *pipeline) {
     if (!session_options(dlc, options, pipeline)) return NULL;
     Model *model = pipeline_expand(&dlc->ctx, dlc->program, options->model, pipeline);
     return model ? pipeline_plan(&dlc->ctx, model, pipeline) : NULL;
 }
 
-const DlrtModel *dlc_compile(Dlc *dlc, const DlcOptions *options) {
-    PipelineOptions pipeline;
-    Planned *planned = plan_model(dlc, options, &pipeline);
-    if (!planned) return NULL;
+const DlrtModel *session_compile(Dlc *dlc, const Planned *planned,
+                                 const PipelineOptions *pipeline) {
     const char *name = planned->model->name;
-    Jit *jit = session_jit(dlc, name, planned->all, planned->nall, &pipeline);
+    Jit *jit = session_jit(dlc, name, planned->all, planned->nall, pipeline);
     if (!jit) return NULL;
-    DlrtModel *model = describe_model(&dlc->ctx, planned, options->f64, pipeline.sema.max_batch);
+    DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline->f64, pipeline->sema.max_batch);
     model->init = session_find(dlc, jit, name, "init");
     model->forward = session_find(dlc, jit, name, "forward");
     if (planned->step) model->step = session_find(dlc, jit, name, "step");
     if (planned->evaluate) model->evaluate = session_find(dlc, jit, name, "evaluate");
     if (planned->finish) model->finish = session_find(dlc, jit, name, "finish");
     return diag_failed(&dlc->ctx) ? NULL : model;
+}
+
+const DlrtModel *dlc_compile(Dlc *dlc, const DlcOptions *options) {
+    PipelineOptions pipeline;
+    Planned *planned = session_plan(dlc, options, &pipeline);
+    return planned ? session_compile(dlc, planned, &pipeline) : NULL;
 }
 
 /* The functions that an object file holds: what a C program calls. */
@@ -227,7 +231,7 @@ bool dlc_write_object(Dlc *dlc, const DlcOptions *options, const char *object_pa
                       const char *header_path) {
     Ctx *ctx = &dlc->ctx;
     PipelineOptions pipeline;
-    Planned *planned = plan_model(dlc, options, &pipeline);
+    Planned *planned = session_plan(dlc, options, &pipeline);
     if (!planned) return false;
     bool good = true;
     if (object_path) {
@@ -323,7 +327,7 @@ bool dlc_emit(Dlc *dlc, const DlcOptions *options, const char *stage, FILE *out)
     if (is(stage, "sema", NULL) || is(stage, "ir", NULL) || is(stage, "diff", "grad"))
         return emit_equations(dlc, options, stage, out);
     PipelineOptions pipeline;
-    Planned *planned = plan_model(dlc, options, &pipeline);
+    Planned *planned = session_plan(dlc, options, &pipeline);
     if (!planned) return false;
     if (is(stage, "codegen", NULL) || is(stage, "llvm", NULL) || is(stage, "asm", "target"))
         return emit_code(dlc, planned, &pipeline, stage, out);
@@ -340,10 +344,14 @@ bool dlc_emit(Dlc *dlc, const DlcOptions *options, const char *stage, FILE *out)
 
 const DlcSummary *dlc_summary(Dlc *dlc, const DlcOptions *options) {
     PipelineOptions pipeline;
-    Planned *planned = plan_model(dlc, options, &pipeline);
+    Planned *planned = session_plan(dlc, options, &pipeline);
     return planned ? summary_of(&dlc->ctx, planned, pipeline.sema.max_batch) : NULL;
 }
 
 const DlcGradients *dlc_gradients(Dlc *dlc, const DlcOptions *options) {
     return gradients_compile(dlc, options);
+}
+
+const DlcBench *dlc_bench(Dlc *dlc, const DlcOptions *options) {
+    return bench_compile(dlc, options);
 }

@@ -134,4 +134,37 @@ typedef struct DlcGradients {
 } DlcGradients;
 DLC_API const DlcGradients *dlc_gradients(Dlc *dlc, const DlcOptions *options);
 
+/* What `dlc bench` measures: each kernel of the training step (of `forward` for a model that is not
+ * trained) as a function of its own. They work on one arena and must be called in order, as the
+ * step does; `model` has the whole functions. */
+typedef enum DlcPart { DLC_PART_FORWARD, DLC_PART_BACKWARD, DLC_PART_UPDATE } DlcPart;
+/* Bytes that a kernel reads or writes; since these were touched last (by the step before, perhaps)
+ * `distance` bytes were touched, these included. */
+typedef struct DlcTouch {
+    double bytes, distance;
+} DlcTouch;
+typedef struct DlcBenchKernel {
+    const char *name, *kind; /* "dense1.y", "contract" */
+    unsigned line;           /* of the file, where it comes from; 0: nowhere in it */
+    DlcPart part; /* what the loss needs is forward; what only writes new values, update */
+    double flops; /* for a whole batch */
+    size_t ntouches;
+    const DlcTouch *touches;
+    DlrtFunction *run;
+} DlcBenchKernel;
+/* Measures the machine: multiply-adds in registers, `flops_of_turn` in each of the turns; reading
+ * `vectors` vectors; a = b + s * c on three arrays of that many vectors. The number of vectors is a
+ * multiple of 8, the memory aligned to 64 bytes. */
+typedef void DlcProbe(void *memory, int64_t vectors, int64_t turns);
+typedef struct DlcBench {
+    const DlrtModel *model;
+    size_t nkernels;
+    const DlcBenchKernel *kernels;
+    const char *cpu;
+    int64_t vector_bytes, l1_bytes, l2_bytes, l3_bytes; /* l3_bytes 0: not known, or none */
+    double flops_of_turn;
+    DlcProbe *fma, *read, *triad;
+} DlcBench;
+DLC_API const DlcBench *dlc_bench(Dlc *dlc, const DlcOptions *options);
+
 #endif

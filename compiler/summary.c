@@ -75,15 +75,16 @@ static double equation_flops(Ctx *ctx, const Equation *e) {
     }
 }
 
-static double kernel_flops(const Kernel *k, int64_t n) {
+double summary_kernel_flops(const Kernel *k, int64_t n) {
     double flops = k->flops + k->example_flops * (double)n;
-    for (uint32_t i = 0; i < k->nsteps; i++) flops += kernel_flops(k->steps[i], n);
+    for (uint32_t i = 0; i < k->nsteps; i++) flops += summary_kernel_flops(k->steps[i], n);
     return flops;
 }
 
 static double step_flops(const Function *f, int64_t n) {
     double flops = 0;
-    for (uint32_t i = 0; f && i < f->kernels.len; i++) flops += kernel_flops(f->kernels.at[i], n);
+    for (uint32_t i = 0; f && i < f->kernels.len; i++)
+        flops += summary_kernel_flops(f->kernels.at[i], n);
     return flops;
 }
 

@@ -29,6 +29,12 @@ typedef struct Gen {
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
+/* An empty module; gen_close gives it back, verified if the Ctx asks for it. */
+Gen gen_open(Ctx *ctx, LLVMContextRef llvm, const char *name, const Machine *machine);
+LLVMModuleRef gen_close(Gen *g);
+void gen_reals(Gen *g, bool f64); /* sets real and lanes */
+/* A function with the attributes that all have; the builder is left in it. */
+LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n);
 LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
                        uint32_t lanes); /* lanes 1: the element itself */
 LLVMValueRef gen_i64(const Gen *g, int64_t value);

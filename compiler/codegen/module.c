@@ -335,7 +335,7 @@ static void add_function_attribute(Gen *g, LLVMValueRef fn, const char *name) {
     add_attribute_at(g, fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, name, 0, false);
 }
 
-static LLVMValueRef begin_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n) {
+LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n) {
     g->fn = LLVMAddFunction(g->module, name, LLVMFunctionType(g->void_, params, n, false));
     add_function_attributes(g, g->fn);
     LLVMPositionBuilderAtEnd(g->b, LLVMAppendBasicBlockInContext(g->llvm, g->fn, "entry"));
@@ -378,7 +378,7 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     for (uint32_t i = 0; i < n; i++) types[i] = g->ptr;
     types[n + EXTRA_N] = types[n + EXTRA_SEED] = types[n + EXTRA_STEP] = g->i64;
     types[n + EXTRA_WORKSPACE] = g->ptr;
-    LLVMValueRef fn = begin_function(g, name, types, n + EXTRAS);
+    LLVMValueRef fn = gen_function(g, name, types, n + EXTRAS);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     g->base = (Map){0};
     for (uint32_t i = 0; i < n; i++) {
@@ -452,7 +452,7 @@ static bool is_small(const Function *function) {
 }
 
 static void begin_entry(Gen *g, const char *symbol, LLVMValueRef *fields) {
-    LLVMValueRef fn = begin_function(g, symbol, &g->ptr, 1);
+    LLVMValueRef fn = gen_function(g, symbol, &g->ptr, 1);
     add_attribute_at(g, fn, 1, "nonnull", 0, false);
     add_attribute_at(g, fn, 1, "readonly", 0, false);
     add_attribute_at(g, fn, 1, "noalias", 0, false);
@@ -465,9 +465,7 @@ static void begin_entry(Gen *g, const char *symbol, LLVMValueRef *fields) {
 
 static void generate_function(Gen *g, const char *model, const Function *function) {
     g->function = function;
-    g->f64_real = function->f64;
-    g->real = function->f64 ? g->f64 : g->f32;
-    g->lanes = (uint32_t)(g->machine->vector_bytes / (function->f64 ? 8 : 4));
+    gen_reals(g, function->f64);
     g->known_n = function->module->max_batch == 1 ? 1 : 0;
     const char *symbol = codegen_symbol(g->ctx, model, function->name);
     uint32_t nkernels = function->kernels.len;
@@ -489,31 +487,45 @@ static void generate_function(Gen *g, const char *model, const Function *functio
     LLVMBuildRetVoid(g->b);
 }
 
+Gen gen_open(Ctx *ctx, LLVMContextRef llvm, const char *name, const Machine *machine) {
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(name, llvm);
+    LLVMSetTarget(module, machine->triple);
+    LLVMSetDataLayout(module, machine->layout);
+    return (Gen){.ctx = ctx,
+                 .machine = machine,
+                 .llvm = llvm,
+                 .module = module,
+                 .b = LLVMCreateBuilderInContext(llvm),
+                 .ptr = LLVMPointerTypeInContext(llvm, 0),
+                 .i1 = LLVMInt1TypeInContext(llvm),
+                 .i8 = LLVMInt8TypeInContext(llvm),
+                 .i32 = LLVMInt32TypeInContext(llvm),
+                 .i64 = LLVMInt64TypeInContext(llvm),
+                 .f32 = LLVMFloatTypeInContext(llvm),
+                 .f64 = LLVMDoubleTypeInContext(llvm),
+                 .void_ = LLVMVoidTypeInContext(llvm)};
+}
+
+LLVMModuleRef gen_close(Gen *g) {
+    LLVMDisposeBuilder(g->b);
+    if (!g->ctx->verify) return g->module;
+    char *message = NULL;
+    if (LLVMVerifyModule(g->module, LLVMReturnStatusAction, &message))
+        DLC_BUG(g->ctx, (Span){0}, "the LLVM module is not valid: %s", message);
+    LLVMDisposeMessage(message);
+    return g->module;
+}
+
+void gen_reals(Gen *g, bool f64) {
+    g->f64_real = f64;
+    g->real = f64 ? g->f64 : g->f32;
+    g->lanes = (uint32_t)(g->machine->vector_bytes / (f64 ? 8 : 4));
+}
+
 LLVMModuleRef codegen_module(Ctx *ctx, LLVMContextRef llvm, const char *model,
                              Function *const *functions, uint32_t nfunctions,
                              const Machine *machine) {
-    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(model, llvm);
-    LLVMSetTarget(module, machine->triple);
-    LLVMSetDataLayout(module, machine->layout);
-    Gen g = {.ctx = ctx,
-             .machine = machine,
-             .llvm = llvm,
-             .module = module,
-             .b = LLVMCreateBuilderInContext(llvm),
-             .ptr = LLVMPointerTypeInContext(llvm, 0),
-             .i1 = LLVMInt1TypeInContext(llvm),
-             .i8 = LLVMInt8TypeInContext(llvm),
-             .i32 = LLVMInt32TypeInContext(llvm),
-             .i64 = LLVMInt64TypeInContext(llvm),
-             .f32 = LLVMFloatTypeInContext(llvm),
-             .f64 = LLVMDoubleTypeInContext(llvm),
-             .void_ = LLVMVoidTypeInContext(llvm)};
+    Gen g = gen_open(ctx, llvm, model, machine);
     for (uint32_t i = 0; i < nfunctions; i++) generate_function(&g, model, functions[i]);
-    LLVMDisposeBuilder(g.b);
-    if (!ctx->verify) return module;
-    char *message = NULL;
-    if (LLVMVerifyModule(module, LLVMReturnStatusAction, &message))
-        DLC_BUG(ctx, (Span){0}, "the LLVM module is not valid: %s", message);
-    LLVMDisposeMessage(message);
-    return module;
+    return gen_close(&g);
 }

@@ -16,7 +16,7 @@ enum { EXIT_GOOD = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 typedef struct Options {
     const char *file; /* the .dl file; NULL in the REPL */
     const char *model, *data, *save, *resume, *weights, *output, *emit, *triple, *cpu, *part,
-        *color;
+        *color, *compare;
     int64_t epochs, steps, batch, count, folds, patience; /* 0: not given */
     uint64_t seed;
     bool has_seed;
@@ -38,6 +38,9 @@ typedef struct Options {
 typedef struct Driver {
     Dlc *dlc;
     bool interactive; /* in the REPL */
+    /* When this run began, before its file was read (driver_now), and the processor's seconds that
+     * the process had used to be there. */
+    double started, startup;
     /* What the last training left, for eval and predict in the REPL. */
     const DlrtModel *model;
     DlrtSession *session;
@@ -47,6 +50,9 @@ typedef struct Verb {
     const char *name, *summary, *details;
     int (*run)(Driver *driver, const Options *options);
 } Verb;
+
+/* Seconds since some moment. */
+double driver_now(void);
 
 extern const Verb verbs[]; /* ends with a NULL name */
 const Verb *verb_find(const char *name);
@@ -108,6 +114,7 @@ int run_eval(Driver *driver, const Options *options);
 int run_predict(Driver *driver, const Options *options);
 int run_generate(Driver *driver, const Options *options);
 int run_gradcheck(Driver *driver, const Options *options);
+int run_bench(Driver *driver, const Options *options);
 int run_repl(Driver *driver, const Options *options);
 /* expect.c: `check --verify` */
 int run_expect(const Options *options);

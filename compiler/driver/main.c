@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 const Verb verbs[] = {
@@ -34,6 +35,11 @@ const Verb verbs[] = {
      "mode and with\n"
      "central differences of the loss, and prints the largest relative difference.",
      run_gradcheck},
+    {"bench", "time and GFLOP/s of each kernel, against the machine's limits",
+     "Measures what this machine can do at most, then every kernel of a training step and the "
+     "whole,\n"
+     "on random data; needs no data and no weights.",
+     run_bench},
     {"fmt", "print the file in canonical form",
      "Comments are kept. The file itself is not changed.", run_fmt},
     {"repl", "define, differentiate, train and query, live",
@@ -82,9 +88,20 @@ DlcOptions compile_options(const Options *options) {
                         .verify = options->verify_each};
 }
 
+static double seconds_of(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double driver_now(void) {
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
 static int run(const Verb *verb, const Options *options) {
     if (options->expect) return run_expect(options);
-    Driver driver = {.dlc = dlc_open()};
+    Driver driver = {.started = driver_now(), .startup = seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
+    driver.dlc = dlc_open();
     if (!driver.dlc) {
         fputs("dlc: out of memory\n", stderr);
         return EXIT_WRONG;
