@@ -55,12 +55,12 @@ def check_training(dlc, model, old):
 
 
 def check_parts(kernels):
-    """Of 4-3 without a hidden layer: scores and loss are forward, gradients backward."""
-    part = {k["name"]: k["part"] for k in kernels}
-    expect(part["d.y"] == part["loss"] == "forward", f"{part}")
-    expect(part["d.w"] == part["d.b"] == "backward", f"{part}")
-    lines = {k["name"]: k["line"] for k in kernels}
-    expect(lines["d.y"] == 5 and lines["loss"] == 7, f"lines: {lines}")
+    """Of one dense layer: scores and loss are forward, the gradient of the weights is backward."""
+    forward = [k for k in kernels if re.match(r"d\.y|loss", k["name"])]
+    expect(forward and all(k["part"] == "forward" for k in forward), f"forward: {kernels}")
+    backward = [k for k in kernels if k["name"] == "d.w"]
+    expect(len(backward) == 1 and backward[0]["part"] == "backward", f"backward: {kernels}")
+    expect({k["line"] for k in forward} <= {5, 7} and forward[0]["line"] == 5, f"lines: {kernels}")
 
 
 def check_compare(dlc, model, old, kernels):
@@ -82,7 +82,7 @@ def check_inference(dlc, model):
     expect(done.returncode == 0, f"{done}")
     expect("batch 1\n" in done.stdout and "backward" not in done.stdout and "whole step" not in done.stdout, done.stdout)
     expect(re.search(r"GFLOP/s in registers", done.stdout), done.stdout)
-    expect(re.search(r"^d\.y .*forward +contract +5 .* %$", done.stdout, re.M), done.stdout)
+    expect(re.search(r"^d\.y.* forward +contract +5 .* %$", done.stdout, re.M), done.stdout)
 
 
 def main():
