@@ -123,7 +123,7 @@ static void use_sum(Uses *uses, const Linear *sum) {
 
 static void use_read(Uses *uses, const Expr *e) {
     const Tensor *tensor = e->read.tensor;
-    if (tensor == uses->kernel->acc) return; /* at the free indices by definition */
+    if (plan_accumulates(uses->kernel, tensor)) return; /* at the free indices by definition */
     for (uint32_t d = 0; d < tensor->rank; d++)
         if (!ir_inside(uses->g->ctx, e->read.subs[d], tensor->dims[d], NULL, 0))
             mark_opaque(uses, e->read.subs[d]);
@@ -148,6 +148,8 @@ static void use_expression(void *data, const Expr *e) {
 static void use_kernel(Uses *uses, const Kernel *k) {
     Ctx *ctx = uses->g->ctx;
     if (k->body) ir_visit(ctx, k->body, use_expression, uses);
+    for (uint32_t i = 0; i < k->nalso; i++)
+        ir_visit(ctx, k->also[i].body, use_expression, uses);
     if (k->row) ir_visit(ctx, k->row, use_expression, uses);
     if (k->row) mark_opaque(uses, k->row);
     for (uint32_t i = 0; i < k->nstores; i++) {

@@ -293,6 +293,7 @@ static void add_expression(Operands *o, const Expr *e) {
 
 static void add_kernel(Operands *o, const Kernel *k) {
     add_expression(o, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) add_expression(o, k->also[i].body);
     add_expression(o, k->row);
     add_expression(o, k->roles.a);
     add_expression(o, k->roles.b);

@@ -11,33 +11,46 @@
  * max and min start at -inf and +inf and take a value when it is greater (less): a NaN never is,
  * so it is passed over. argmax and argmin give the first position of the extreme value, and 0 when
  * there is none.
+ *
+ * Several reductions of one kernel run in the same loops, each with accumulators of its own; the
+ * max beside an argmax of the same values is the value that the latter has anyway.
  */
 #include "codegen/emit.h"
 
 #include <math.h>
 
-enum { MAX_UNROLL = 4 };
+/* MAX_PARTS: accumulators that a loop carries, each of them perhaps with a position. */
+enum { MAX_UNROLL = 4, MAX_FOLDS = 4, MAX_PARTS = 15 };
 
 /* An accumulator; `position` for argmax and argmin only. */
 typedef struct Part {
     LLVMValueRef value, position;
 } Part;
 
+/* One of the kernel's reductions. */
 typedef struct Fold {
-    const Kernel *kernel;
-    const Expr *body;
     ReduceOp op;
+    const Expr *body;
+    const Tensor *acc;
     bool is_arg;
+    const struct Fold *same; /* an argmax (argmin) whose value is this one's result; or NULL */
+} Fold;
+
+typedef struct Folds {
+    const Kernel *kernel;
+    Fold all[MAX_FOLDS];
+    uint32_t nfolds;
+    bool has_arg;
     bool in_order;     /* turns come in the order of positions: the first of equals stays */
     bool lanes_reduce; /* vectorised along a reduced index */
     Axes axes;
     uint32_t *order;       /* of the axes' loops, outer to inner */
     uint32_t unroll;       /* accumulators */
     uint32_t lanes;        /* of the accumulators */
-    bool has_scalar;       /* parts[unroll]: for a tail one by one */
+    bool has_scalar;       /* part number `unroll` of each fold: for a tail one by one */
     LLVMTypeRef position;  /* i32 or i64 */
     LLVMValueRef *strides; /* of the positions, by reduced index */
-} Fold;
+} Folds;
 
 /* ---- one step ---------------------------------------------------------------------------------
  */
@@ -71,7 +84,7 @@ static Part combine(Gen *g, const Fold *f, Part a, Part b, bool in_order) {
 }
 
 /* The row-major position of the point in the space of the reduced indices. */
-static LLVMValueRef position_at(Gen *g, const Fold *f, const Point *p) {
+static LLVMValueRef position_at(Gen *g, const Folds *f, const Point *p) {
     const Kernel *k = f->kernel;
     LLVMValueRef sum = gen_i64(g, 0), stride = gen_i64(g, 0);
     for (uint32_t i = 0; i < k->nover; i++) {
@@ -88,57 +101,69 @@ static LLVMValueRef position_at(Gen *g, const Fold *f, const Point *p) {
 }
 
 /* Folds the body at a point into a part. */
-static void absorb(Gen *g, const Fold *f, Point *p, Part *part) {
-    const Expr *body = f->body;
+static void absorb_one(Gen *g, const Folds *f, const Fold *fold, Point *p, Part *part) {
+    const Expr *body = fold->body;
     Part next = {0};
-    if (f->op == REDUCE_SUM && body->kind == EX_OP && body->op.op == OP_MUL) {
+    if (fold->op == REDUCE_SUM && body->kind == EX_OP && body->op.op == OP_MUL) {
         next.value = gen_fma(g, scalar_real(g, p, body->op.args[0]),
                              scalar_real(g, p, body->op.args[1]), part->value);
     } else {
         Part at = {scalar_real(g, p, body), NULL};
-        if (f->is_arg) at.position = position_at(g, f, p);
-        next = combine(g, f, *part, at, f->in_order);
+        if (fold->is_arg) at.position = position_at(g, f, p);
+        next = combine(g, fold, *part, at, f->in_order);
     }
     if (p->mask && f->lanes_reduce) { /* lanes that are not there leave it as it is */
         next.value = LLVMBuildSelect(g->b, p->mask, next.value, part->value, "");
-        if (f->is_arg)
+        if (fold->is_arg)
             next.position = LLVMBuildSelect(g->b, p->mask, next.position, part->position, "");
     }
     *part = next;
 }
 
-/* ---- loops over the reduced indices ------------------------------------------------------------
- */
-
-static uint32_t parts_of(const Fold *f) {
+static uint32_t parts_of(const Folds *f) {
     return f->unroll + f->has_scalar;
 }
 
-static void carry_parts(Gen *g, const Fold *f, Loop *loop, Part *parts) {
-    for (uint32_t i = 0; i < parts_of(f); i++) {
+/* Part number u of each fold. */
+static void absorb(Gen *g, const Folds *f, Point *p, Part *parts, uint32_t u) {
+    for (uint32_t i = 0; i < f->nfolds; i++)
+        if (!f->all[i].same) absorb_one(g, f, &f->all[i], p, &parts[i * parts_of(f) + u]);
+}
+
+/* ---- loops over the reduced indices ------------------------------------------------------------
+ */
+
+static void carry_parts(Gen *g, const Folds *f, Loop *loop, Part *parts) {
+    for (uint32_t i = 0; i < f->nfolds * parts_of(f); i++) {
+        const Fold *fold = &f->all[i / parts_of(f)];
+        if (fold->same) continue;
         parts[i].value = loop_carry(g, loop, parts[i].value);
-        if (f->is_arg) parts[i].position = loop_carry(g, loop, parts[i].position);
+        if (fold->is_arg) parts[i].position = loop_carry(g, loop, parts[i].position);
     }
 }
 
-static void end_parts(Gen *g, const Fold *f, Loop *loop, Part *parts) {
-    LLVMValueRef next[2 * MAX_UNROLL + 2], out[2 * MAX_UNROLL + 2];
+static void end_parts(Gen *g, const Folds *f, Loop *loop, Part *parts) {
+    LLVMValueRef next[2 * MAX_PARTS], out[2 * MAX_PARTS];
     uint32_t n = 0;
-    for (uint32_t i = 0; i < parts_of(f); i++) {
+    for (uint32_t i = 0; i < f->nfolds * parts_of(f); i++) {
+        const Fold *fold = &f->all[i / parts_of(f)];
+        if (fold->same) continue;
         next[n++] = parts[i].value;
-        if (f->is_arg) next[n++] = parts[i].position;
+        if (fold->is_arg) next[n++] = parts[i].position;
     }
     loop_end(g, loop, next, out);
     n = 0;
-    for (uint32_t i = 0; i < parts_of(f); i++) {
+    for (uint32_t i = 0; i < f->nfolds * parts_of(f); i++) {
+        const Fold *fold = &f->all[i / parts_of(f)];
+        if (fold->same) continue;
         parts[i].value = out[n++];
-        if (f->is_arg) parts[i].position = out[n++];
+        if (fold->is_arg) parts[i].position = out[n++];
     }
 }
 
-/* One turn: the body at counter, counter + width, …, into parts[into], parts[into + 1], … */
-static void turn(Gen *g, const Fold *f, const Point *outer, const Axis *axis, LLVMValueRef counter,
-                 uint32_t width, uint32_t count, LLVMValueRef mask, Part *parts) {
+/* One turn: the body at counter, counter + width, …, into the parts from number `into` on */
+static void turn(Gen *g, const Folds *f, const Point *outer, const Axis *axis, LLVMValueRef counter,
+                 uint32_t width, uint32_t count, LLVMValueRef mask, Part *parts, uint32_t into) {
     for (uint32_t u = 0; u < count; u++) {
         Point p = point_copy(g, outer);
         LLVMValueRef at = LLVMBuildAdd(g->b, counter, gen_i64(g, (int64_t)u * width), "");
@@ -148,15 +173,15 @@ static void turn(Gen *g, const Fold *f, const Point *outer, const Axis *axis, LL
             p.lanes = width;
             p.mask = width > 1 ? mask : NULL;
         }
-        absorb(g, f, &p, &parts[u]);
+        absorb(g, f, &p, parts, into + u);
     }
 }
 
-static void turns(Gen *g, const Fold *f, const Point *p, const Axis *axis, LLVMValueRef begin,
+static void turns(Gen *g, const Folds *f, const Point *p, const Axis *axis, LLVMValueRef begin,
                   LLVMValueRef end, uint32_t width, uint32_t count, Part *parts, uint32_t into) {
     Loop loop = loop_begin(g, begin, end, gen_i64(g, (int64_t)width * count), "over");
     carry_parts(g, f, &loop, parts);
-    turn(g, f, p, axis, loop.counter, width, count, NULL, parts + into);
+    turn(g, f, p, axis, loop.counter, width, count, NULL, parts, into);
     end_parts(g, f, &loop, parts);
 }
 
@@ -170,7 +195,7 @@ static bool may_run(const Axis *axis, int64_t from, uint32_t width) {
 }
 
 /* The innermost loop: unrolled, one by one, and a masked (or scalar) tail of the lanes. */
-static void fold_inner(Gen *g, const Fold *f, const Point *p, const Axis *axis, Part *parts) {
+static void fold_inner(Gen *g, const Folds *f, const Point *p, const Axis *axis, Part *parts) {
     uint32_t width = f->lanes_reduce ? f->lanes : 1, block = width * f->unroll;
     LLVMValueRef unrolled = rounded_down(g, axis, block), full = rounded_down(g, axis, width);
     int64_t from = axis->turns < 0 ? 0 : axis->turns - axis->turns % block;
@@ -178,7 +203,7 @@ static void fold_inner(Gen *g, const Fold *f, const Point *p, const Axis *axis, 
         turns(g, f, p, axis, gen_i64(g, 0), unrolled, width, f->unroll, parts, 0);
     if (f->unroll == 1) unrolled = gen_i64(g, 0), from = 0;
     if (axis->turns >= 0 && axis->turns - from == width)
-        turn(g, f, p, axis, unrolled, width, 1, NULL, parts);
+        turn(g, f, p, axis, unrolled, width, 1, NULL, parts, 0);
     else if (may_run(axis, from, width))
         turns(g, f, p, axis, unrolled, full, width, 1, parts, 0);
     if (width == 1 || (axis->turns >= 0 && axis->turns % width == 0)) return;
@@ -189,19 +214,19 @@ static void fold_inner(Gen *g, const Fold *f, const Point *p, const Axis *axis, 
     LLVMValueRef rest = LLVMBuildSub(g->b, axis->extent, full, "");
     LLVMValueRef mask = gen_lane_mask(g, rest, width);
     if (axis->turns >= 0) {
-        turn(g, f, p, axis, full, width, 1, mask, parts);
+        turn(g, f, p, axis, full, width, 1, mask, parts, 0);
         return;
     }
     Loop tail = loop_begin(g, full, axis->extent, gen_i64(g, width), "tail");
     carry_parts(g, f, &tail, parts);
-    turn(g, f, p, axis, full, width, 1, mask, parts);
+    turn(g, f, p, axis, full, width, 1, mask, parts, 0);
     end_parts(g, f, &tail, parts);
 }
 
-static void fold_axes(Gen *g, const Fold *f, const Point *p, uint32_t number, Part *parts) {
+static void fold_axes(Gen *g, const Folds *f, const Point *p, uint32_t number, Part *parts) {
     if (f->axes.len == 0) {
         Point point = point_copy(g, p);
-        absorb(g, f, &point, parts);
+        absorb(g, f, &point, parts, 0);
         return;
     }
     const Axis *axis = &f->axes.at[f->order[number]];
@@ -228,8 +253,8 @@ static LLVMValueRef half(Gen *g, LLVMValueRef v, uint32_t first, uint32_t n) {
                                   "");
 }
 
-static Part fold_lanes(Gen *g, const Fold *f, Part part) {
-    for (uint32_t n = f->lanes / 2; n > 0; n /= 2) {
+static Part fold_lanes(Gen *g, const Fold *f, uint32_t lanes, Part part) {
+    for (uint32_t n = lanes / 2; n > 0; n /= 2) {
         Part low = {half(g, part.value, 0, n), NULL}, high = {half(g, part.value, n, n), NULL};
         if (f->is_arg) low.position = half(g, part.position, 0, n);
         if (f->is_arg) high.position = half(g, part.position, n, n);
@@ -238,34 +263,36 @@ static Part fold_lanes(Gen *g, const Fold *f, Part part) {
     return part;
 }
 
-static Part fold_parts(Gen *g, const Fold *f, Part *parts) {
+static Part fold_parts(Gen *g, const Folds *f, const Fold *fold, Part *parts) {
     for (uint32_t n = f->unroll / 2; n > 0; n /= 2)
-        for (uint32_t i = 0; i < n; i++) parts[i] = combine(g, f, parts[i], parts[i + n], false);
-    Part result = f->lanes_reduce ? fold_lanes(g, f, parts[0]) : parts[0];
-    return f->has_scalar ? combine(g, f, result, parts[f->unroll], false) : result;
+        for (uint32_t i = 0; i < n; i++) parts[i] = combine(g, fold, parts[i], parts[i + n], false);
+    Part result = f->lanes_reduce ? fold_lanes(g, fold, f->lanes, parts[0]) : parts[0];
+    return f->has_scalar ? combine(g, fold, result, parts[f->unroll], false) : result;
 }
 
-static Part initial(Gen *g, const Fold *f, uint32_t lanes) {
-    Part part = {gen_splat(g, LLVMConstReal(g->real, neutral(f->op)), lanes), NULL};
-    if (f->is_arg) part.position = gen_splat(g, LLVMConstNull(f->position), lanes);
+static Part initial(Gen *g, const Folds *f, const Fold *fold, uint32_t lanes) {
+    Part part = {gen_splat(g, LLVMConstReal(g->real, neutral(fold->op)), lanes), NULL};
+    if (fold->is_arg) part.position = gen_splat(g, LLVMConstNull(f->position), lanes);
     return part;
 }
 
 /* ---- kernels ----------------------------------------------------------------------------------
  */
 
-/* Several accumulators where the innermost loop is long and the body small. */
-static uint32_t unrolling(Gen *g, const Fold *f, uint32_t width) {
-    if (f->is_arg || f->axes.len == 0) return 1;
-    uint32_t weight = scalar_weight(g, f->body), unroll = MAX_UNROLL;
+/* Several accumulators where the innermost loop is long and the bodies small. */
+static uint32_t unrolling(Gen *g, const Folds *f, uint32_t width) {
+    if (f->has_arg || f->axes.len == 0) return 1;
+    uint32_t weight = 0, unroll = MAX_UNROLL;
+    for (uint32_t i = 0; i < f->nfolds; i++) weight += scalar_weight(g, f->all[i].body);
     if (weight > 20) unroll = 2;
     if (weight > 50) unroll = 1;
     int64_t inner = f->axes.at[f->order[f->axes.len - 1]].turns;
     while (inner >= 0 && unroll > 1 && inner < 2 * (int64_t)(unroll * width)) unroll /= 2;
+    while (unroll > 1 && (unroll + f->has_scalar) * f->nfolds > MAX_PARTS) unroll /= 2;
     return unroll;
 }
 
-static void order_loops(Gen *g, Fold *f) {
+static void order_loops(Gen *g, Folds *f) {
     uint32_t n = 0, len = f->axes.len, vector = f->axes.vector;
     f->order = ARENA_ARRAY(g->ctx->arena, uint32_t, len + 1);
     for (uint32_t i = 0; i < len; i++)
@@ -275,7 +302,7 @@ static void order_loops(Gen *g, Fold *f) {
     f->lanes_reduce = vector < len;
 }
 
-static void choose_positions(Gen *g, Fold *f) {
+static void choose_positions(Gen *g, Folds *f) {
     const Kernel *k = f->kernel;
     f->strides = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, k->nover + 1);
     LLVMValueRef stride = gen_i64(g, 1);
@@ -288,46 +315,76 @@ static void choose_positions(Gen *g, Fold *f) {
     f->position = count < INT32_MAX ? g->i32 : g->i64;
 }
 
-static Fold fold_new(Gen *g, const Kernel *k) {
-    Fold f = {.kernel = k, .op = k->op};
-    f.body = k->body->type == TY_INT ? ir_real(g->ctx, k->body) : k->body;
-    f.is_arg = k->op == REDUCE_ARGMAX || k->op == REDUCE_ARGMIN;
-    f.axes = linear_axes(g, k, k->over, k->nover);
-    order_loops(g, &f);
-    if (f.lanes_reduce) {
-        int64_t inner = f.axes.at[f.axes.vector].turns;
-        f.lanes = inner >= 0 && inner < g->lanes ? gen_power_of_two(inner) : g->lanes;
-        f.has_scalar = !gen_has_masks(g) && (inner < 0 || inner % f.lanes != 0);
-        if (f.has_scalar && inner >= 0 && inner < g->lanes) f.lanes = 1, f.has_scalar = false;
-        f.lanes_reduce = f.lanes > 1;
-    }
-    f.unroll = unrolling(g, &f, f.lanes_reduce ? f.lanes : 1);
-    choose_positions(g, &f);
-    return f;
+static void add_fold(Gen *g, Folds *f, Reduction r) {
+    DLC_ASSERT(g->ctx, f->nfolds < MAX_FOLDS, f->kernel->span);
+    const Expr *body = r.body->type == TY_INT ? ir_real(g->ctx, r.body) : r.body;
+    bool is_arg = r.op == REDUCE_ARGMAX || r.op == REDUCE_ARGMIN;
+    f->all[f->nfolds++] = (Fold){.op = r.op, .body = body, .acc = r.acc, .is_arg = is_arg};
+    f->has_arg |= is_arg;
 }
 
-static void reduce_point(Gen *g, Point *p, void *data) {
-    const Fold *f = data;
-    const Kernel *k = f->kernel;
-    Part parts[MAX_UNROLL + 1];
-    for (uint32_t i = 0; i < f->unroll; i++)
-        parts[i] = initial(g, f, f->lanes_reduce ? f->lanes : p->lanes);
-    if (f->has_scalar) parts[f->unroll] = initial(g, f, 1);
-    fold_axes(g, f, p, 0, parts);
-    Part result = fold_parts(g, f, parts);
+static void find_same(Folds *f) {
+    for (uint32_t i = 0; i < f->nfolds; i++)
+        for (uint32_t j = 0; j < f->nfolds; j++) {
+            Fold *one = &f->all[i];
+            const Fold *arg = &f->all[j];
+            bool is_max = one->op == REDUCE_MAX && arg->op == REDUCE_ARGMAX;
+            bool is_min = one->op == REDUCE_MIN && arg->op == REDUCE_ARGMIN;
+            if ((is_max || is_min) && one->body == arg->body) one->same = arg;
+        }
+}
+
+static void prepare(Gen *g, Folds *f, const Kernel *k) {
+    f->kernel = k;
+    add_fold(g, f, (Reduction){k->op, k->body, k->acc});
+    for (uint32_t i = 0; i < k->nalso; i++) add_fold(g, f, k->also[i]);
+    find_same(f);
+    f->axes = linear_axes(g, k, k->over, k->nover);
+    order_loops(g, f);
+    if (f->lanes_reduce) {
+        int64_t inner = f->axes.at[f->axes.vector].turns;
+        f->lanes = inner >= 0 && inner < g->lanes ? gen_power_of_two(inner) : g->lanes;
+        f->has_scalar = !gen_has_masks(g) && (inner < 0 || inner % f->lanes != 0);
+        if (f->has_scalar && inner >= 0 && inner < g->lanes) f->lanes = 1, f->has_scalar = false;
+        f->lanes_reduce = f->lanes > 1;
+    }
+    f->unroll = unrolling(g, f, f->lanes_reduce ? f->lanes : 1);
+    choose_positions(g, f);
+}
+
+static void know_result(Gen *g, const Folds *f, const Fold *fold, Point *p, Part result) {
     LLVMValueRef acc = result.value;
-    if (f->is_arg) {
+    if (fold->is_arg) {
         LLVMTypeRef type = g->i64;
         if (!f->lanes_reduce && p->lanes > 1) type = LLVMVectorType(type, p->lanes);
         acc = LLVMBuildIntCast2(g->b, result.position, type, true, "");
     }
-    point_know(g, p, ir_read_at(g->ctx, k->acc, k->free), acc);
-    kernel_stores(g, p, k);
+    point_know(g, p, ir_read_at(g->ctx, (Tensor *)fold->acc, f->kernel->free), acc);
+}
+
+static void reduce_point(Gen *g, Point *p, void *data) {
+    const Folds *f = data;
+    uint32_t width = parts_of(f);
+    Part parts[MAX_PARTS + 1], results[MAX_FOLDS];
+    for (uint32_t i = 0; i < f->nfolds; i++)
+        for (uint32_t u = 0; u < width; u++) {
+            uint32_t lanes = u == f->unroll ? 1 : f->lanes_reduce ? f->lanes : p->lanes;
+            parts[i * width + u] = initial(g, f, &f->all[i], lanes);
+        }
+    fold_axes(g, f, p, 0, parts);
+    for (uint32_t i = 0; i < f->nfolds; i++)
+        if (!f->all[i].same) results[i] = fold_parts(g, f, &f->all[i], &parts[i * width]);
+    for (uint32_t i = 0; i < f->nfolds; i++) {
+        const Fold *fold = &f->all[i];
+        know_result(g, f, fold, p, fold->same ? results[fold->same - f->all] : results[i]);
+    }
+    kernel_stores(g, p, f->kernel);
 }
 
 void kernel_reduce(Gen *g, const Kernel *k) {
     Axes free_axes = linear_axes(g, k, k->free, k->nfree);
-    Fold f = fold_new(g, k);
+    Folds f = {0};
+    prepare(g, &f, k);
     Point p = point_new(g, NULL, 1, NULL);
     loop_points(g, &p, &free_axes, reduce_point, &f);
 }

@@ -113,7 +113,7 @@ typedef struct Lifetimes {
 } Lifetimes;
 
 static void touch(Lifetimes *l, Tensor *tensor) {
-    if (tensor == l->kernel->acc) return;
+    if (plan_accumulates(l->kernel, tensor)) return;
     Buffer *buffer = buffer_of(l->p, l->layout, tensor);
     if (!buffer) return;
     if (l->position < buffer->first) buffer->first = l->position;

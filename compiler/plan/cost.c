@@ -110,6 +110,8 @@ void plan_flops(Ctx *ctx, Kernel *k) {
     bool free_batched = over_batch(k->free, k->nfree);
     bool batched = free_batched || over_batch(k->over, k->nover);
     if (k->body) ir_visit(ctx, k->body, add_flop, &body);
+    for (uint32_t i = 0; i < k->nalso; i++) ir_visit(ctx, k->also[i].body, add_flop, &body);
+    body += k->nalso;
     for (uint32_t i = 0; i < k->nstores; i++) {
         double flops = 0;
         ir_visit(ctx, k->stores[i].value, add_flop, &flops);

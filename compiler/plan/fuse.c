@@ -2,15 +2,18 @@
  *
  * in:   nodes in order      out: drafts of kernels in order, each with its nodes
  *
- * Every reduction begins a kernel. An elementwise node joins the last kernel that computes
- * something it reads (as its epilogue, or as one more store of a map) when both run over the same
- * space, when it reads the kernel's own tensors at the same point only, and when all else that it
- * reads is computed by earlier kernels. Else it joins a later map that reads some of the same, or
- * begins one. The order of kernels is the order in which they were begun: always a legal one.
+ * A reduction begins a kernel, or joins one that reduces over the same space, reads some of the
+ * same and comes when all that it reads is there: both are then made in one pass (a max and where
+ * it is, the gradients of a norm's gain and bias). An elementwise node joins the last kernel that
+ * computes something it reads (as its epilogue, or as one more store of a map) when both run over
+ * the same space, when it reads the kernel's own tensors at the same point only, and when all else
+ * that it reads is computed by earlier kernels. Else it joins a later map that reads some of the
+ * same, or begins one. The order of kernels is the order in which they were begun: always a legal
+ * one.
  */
 #include "plan/private.h"
 
-enum { MOST_NODES = 32, LOOK_BACK = 8 };
+enum { MOST_NODES = 32, LOOK_BACK = 8, MOST_REDUCTIONS = 4 };
 
 /* ---- may it join? -----------------------------------------------------------------------------
  */
@@ -136,6 +139,9 @@ static Draft *find_draft(Planner *p, Drafts *in, const Node *node, const Reads *
 /* The node's indices become those of the kernel. */
 static void rename_indices(Planner *p, Node *node, const Kernel *k) {
     Map renamed = {0};
+    for (uint32_t i = 0; node->reduces && i < node->nover; i++)
+        map_set(p->ctx->arena, &renamed, node->over[i], (void *)ir_index_value(p->ctx, k->over[i]));
+    if (node->reduces) node->over = k->over;
     for (uint32_t i = 0; i < node->nfree; i++) {
         Index *to = k->free[i];
         map_set(p->ctx->arena, &renamed, node->free[i], (void *)ir_index_value(p->ctx, to));
@@ -157,19 +163,112 @@ static void note_reads(Planner *p, Draft *draft, const Reads *reads) {
         }
 }
 
+/* ---- reductions in one pass --------------------------------------------------------------------
+ */
+
+static bool same_extents(Index *const *a, Index *const *b, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (a[i]->extent != b[i]->extent) return false;
+    return true;
+}
+
+/* Does the node, were its indices those of the kernel, reduce an element that the draft reduces? */
+static bool reduces_same(Planner *p, const Draft *draft, const Node *node, const Reads *reads) {
+    const Kernel *k = draft->kernel;
+    Map renamed = {0};
+    for (uint32_t i = 0; i < k->nfree; i++)
+        map_set(p->ctx->arena, &renamed, node->free[i], (void *)ir_index_value(p->ctx, k->free[i]));
+    for (uint32_t i = 0; i < k->nover; i++)
+        map_set(p->ctx->arena, &renamed, node->over[i], (void *)ir_index_value(p->ctx, k->over[i]));
+    Reads others = {0};
+    for (uint32_t i = 0; i < draft->nodes.len; i++)
+        if (draft->nodes.at[i]->reduces) plan_node_reads(p->ctx, draft->nodes.at[i], &others);
+    for (uint32_t i = 0; i < reads->len; i++) {
+        const Expr *read = ir_substitute(p->ctx, reads->at[i], &renamed);
+        bool varies = k->nover == 0;
+        for (uint32_t o = 0; o < k->nover; o++) varies |= ir_uses_index(read, k->over[o]);
+        for (uint32_t r = 0; varies && r < others.len; r++)
+            if (others.at[r] == read) return true;
+    }
+    return false;
+}
+
+static bool can_reduce_in(Planner *p, const Draft *draft, const Node *node, const Reads *reads) {
+    const Kernel *k = draft->kernel;
+    if (k->nalso + 2 > MOST_REDUCTIONS || draft->nodes.len >= MOST_NODES) return false;
+    if (!same_space(k, node) || k->nover != node->nover) return false;
+    if (!same_extents(k->over, node->over, k->nover)) return false;
+    for (uint32_t i = 0; i < reads->len; i++) {
+        const Draft *from = producer(p, draft->in, reads->at[i]);
+        if (from && from->position >= draft->position) return false;
+    }
+    for (uint32_t i = 0; i < draft->nodes.len; i++) {
+        const Tensor *target = draft->nodes.at[i]->target;
+        if (target && reads_tensor(p, reads, target)) return false;
+    }
+    return reduces_same(p, draft, node, reads);
+}
+
+static Draft *find_reduction(Planner *p, const Drafts *in, const Node *node, const Reads *reads) {
+    for (uint32_t i = 0; i < reads->len; i++) {
+        Draft *draft = map_get(&in->reduced_in, plan_base(p, reads->at[i]->read.tensor));
+        if (draft && can_reduce_in(p, draft, node, reads)) return draft;
+    }
+    return NULL;
+}
+
+static void note_reduction(Planner *p, Draft *draft, const Reads *reads) {
+    for (uint32_t i = 0; i < reads->len; i++)
+        map_set(p->ctx->arena, &draft->in->reduced_in, plan_base(p, reads->at[i]->read.tensor),
+                draft);
+}
+
+static void add_reduction(Planner *p, Draft *draft, Node *node) {
+    Kernel *k = draft->kernel, own = {.free = k->free, .nfree = k->nfree};
+    rename_indices(p, node, k);
+    plan_kind(p, &own, node);
+    if (!k->also) k->also = ARENA_ARRAY(p->ctx->arena, Reduction, MOST_REDUCTIONS);
+    k->also[k->nalso++] = (Reduction){own.op, own.body, own.acc};
+}
+
+static Draft *place_reduction(Planner *p, Drafts *in, Node *node, const Reads *reads) {
+    Kernel own = {.free = node->free, .nfree = node->nfree};
+    plan_kind(p, &own, node);
+    bool may_join = own.kind == KERNEL_REDUCE || plan_reads_once(&own);
+    Draft *draft = may_join ? find_reduction(p, in, node, reads) : NULL;
+    if (draft) {
+        add_reduction(p, draft, node);
+    } else {
+        draft = new_draft(p, in, node->span);
+        own.span = node->span;
+        *draft->kernel = own;
+        if (own.kind != KERNEL_REDUCE) return draft;
+    }
+    note_reduction(p, draft, reads);
+    return draft;
+}
+
+/* ---- in order ---------------------------------------------------------------------------------
+ */
+
+static Draft *place_elementwise(Planner *p, Drafts *in, Node *node, const Reads *reads) {
+    Draft *draft = find_draft(p, in, node, reads);
+    if (draft) {
+        rename_indices(p, node, draft->kernel);
+        return draft;
+    }
+    draft = new_draft(p, in, node->span);
+    draft->kernel->free = node->free;
+    draft->kernel->nfree = node->nfree;
+    draft->kernel->kind = KERNEL_MAP;
+    return draft;
+}
+
 static void place(Planner *p, Drafts *in, Node *node) {
     Reads reads = {0};
     plan_node_reads(p->ctx, node, &reads);
-    Draft *draft = node->reduces ? NULL : find_draft(p, in, node, &reads);
-    if (!draft) {
-        draft = new_draft(p, in, node->span);
-        draft->kernel->free = node->free;
-        draft->kernel->nfree = node->nfree;
-        draft->kernel->kind = KERNEL_MAP;
-        if (node->reduces) plan_kind(p, draft->kernel, node);
-    } else {
-        rename_indices(p, node, draft->kernel);
-    }
+    Draft *draft = node->reduces ? place_reduction(p, in, node, &reads)
+                                 : place_elementwise(p, in, node, &reads);
     node->draft = draft;
     vec_push(p->ctx->arena, &draft->nodes, node);
     note_reads(p, draft, &reads);

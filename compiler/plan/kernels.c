@@ -61,7 +61,7 @@ static void build_stores(Planner *p, Draft *draft) {
         Node *node = draft->nodes.at[i];
         const Expr *value = node->body;
         if (node->reduces)
-            value = ir_read_at(p->ctx, k->acc, k->free);
+            value = ir_read_at(p->ctx, node->acc, k->free);
         else if (passing.values.len)
             value = ir_rewrite(p->ctx, value, pass_value, &passing);
         if (value->type == TY_INT) value = ir_int_atom(p->ctx, value);
@@ -149,8 +149,15 @@ void plan_kernels(Planner *p) {
 /* ---- looking at kernels -----------------------------------------------------------------------
  */
 
+bool plan_accumulates(const Kernel *k, const Tensor *tensor) {
+    for (uint32_t i = 0; i < k->nalso; i++)
+        if (k->also[i].acc == tensor) return true;
+    return tensor == k->acc;
+}
+
 void plan_kernel_expressions(const Kernel *k, KernelVisit *visit, void *data) {
     if (k->body) visit(data, k, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) visit(data, k, k->also[i].body);
     if (k->row) visit(data, k, k->row);
     if (k->roles.a) visit(data, k, k->roles.a);
     if (k->roles.b) visit(data, k, k->roles.b);

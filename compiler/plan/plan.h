@@ -7,7 +7,8 @@
  * Every tensor is dense and row-major, batch first. A kernel is a loop nest over its free indices:
  *
  *   MAP       for free:  evaluate all stores' values, then write them
- *   REDUCE    for free:  acc = op over `over` of body;  then the stores, which may read acc
+ *   REDUCE    for free:  acc = op over `over` of body;  then the stores, which may read acc;
+ *             of several reductions over the same indices at once
  *   CONTRACT  the same with op = sum and body = a product, by the tiled generator
  *   SCATTER   zero the result; for over: result[gathered row] += value (a sum with a guard
  *             `t[i] == v` where v is a free index: the gradient of a gather)
@@ -35,6 +36,14 @@ typedef struct Store {
     const Expr *value;
 } Store;
 
+/* One of several reductions of a kernel. `acc` is a pseudo-tensor with the dims of the kernel's
+ * free indices; never in memory unless stored. */
+typedef struct Reduction {
+    ReduceOp op;
+    const Expr *body;
+    Tensor *acc;
+} Reduction;
+
 /* Indices of a contraction by the operands they occur in. result[batch.., m.., n..] =
  * sum over k of a[batch, m, k] * b[batch, k, n], in any order of dimensions, possibly affine. */
 typedef struct Roles {
@@ -55,7 +64,9 @@ struct Kernel {
     Index **over;
     uint32_t nover;
     const Expr *body;
-    Tensor *acc; /* a pseudo-tensor with the dims of `free`; never in memory unless stored */
+    Tensor *acc;     /* as in Reduction */
+    Reduction *also; /* REDUCE: others over the same indices, in the same loops */
+    uint32_t nalso;
     Roles roles; /* CONTRACT */
     Store *stores;
     uint32_t nstores;
@@ -135,6 +146,8 @@ typedef struct Blocking {
 Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
                        uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes);
 
+/* Does a reduction of the kernel end up in this pseudo-tensor? */
+bool plan_accumulates(const Kernel *k, const Tensor *tensor);
 /* Row-major strides in elements; dims[0] may be the batch, whose stride is known. */
 void plan_strides(const Tensor *tensor, int64_t *strides);
 

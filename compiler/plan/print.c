@@ -7,7 +7,8 @@
  *     buffers
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
- * `_` is what the kernel has reduced to at its point. `then` is written to memory, `let` is not;
+ * `_` is what the kernel has reduced to at its point, `_2` the second of several reductions.
+ * `then` is written to memory, `let` is not;
  * `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
@@ -17,7 +18,6 @@ typedef struct Printer {
     Text *out;
     const Function *f;
     const Kernel *kernel;
-    Tensor *blank; /* printed for the accumulator */
 } Printer;
 
 static void put_indices(Text *out, Index *const *indices, uint32_t n) {
@@ -29,40 +29,49 @@ static void put_indices(Text *out, Index *const *indices, uint32_t n) {
 
 static const Expr *blank_accumulator(void *data, const Expr *e) {
     Printer *p = data;
-    if (e->kind != EX_READ || e->read.tensor != p->kernel->acc) return NULL;
-    return ir_read(p->ctx, p->blank, NULL, NULL);
+    if (e->kind != EX_READ || !plan_accumulates(p->kernel, e->read.tensor)) return NULL;
+    Tensor *blank = ARENA_NEW(p->ctx->arena, Tensor);
+    *blank = *e->read.tensor;
+    blank->name = "_";
+    for (uint32_t i = 0; i < p->kernel->nalso; i++)
+        if (p->kernel->also[i].acc == e->read.tensor)
+            blank->name = arena_printf(p->ctx->arena, "_%u", i + 2);
+    blank->rank = 0;
+    return ir_read(p->ctx, blank, NULL, NULL);
 }
 
 static void put_value(Printer *p, const Expr *e) {
-    if (p->kernel->acc) {
-        Tensor *blank = ARENA_NEW(p->ctx->arena, Tensor);
-        *blank = *p->kernel->acc;
-        blank->name = "_";
-        blank->rank = 0;
-        p->blank = blank;
-        e = ir_rewrite(p->ctx, e, blank_accumulator, p);
-    }
+    if (p->kernel->acc) e = ir_rewrite(p->ctx, e, blank_accumulator, p);
     ir_print_expr(p->out, e);
 }
 
-static void put_reduction(Printer *p, const char *indent) {
+static void put_one(Printer *p, const char *indent, const char *kind, ReduceOp op,
+                    const Expr *body) {
     static const char *const names[] = {[REDUCE_SUM] = "sum",       [REDUCE_MAX] = "max",
                                         [REDUCE_MIN] = "min",       [REDUCE_PROD] = "prod",
                                         [REDUCE_ARGMAX] = "argmax", [REDUCE_ARGMIN] = "argmin"};
+    text_printf(p->out, "%s  %s %s", indent, kind, names[op]);
+    put_indices(p->out, p->kernel->over, p->kernel->nover);
+    text_put(p->out, " ");
+    put_value(p, body);
+}
+
+static void put_reduction(Printer *p, const char *indent) {
     const Kernel *k = p->kernel;
     if (k->kind == KERNEL_MAP) return;
     const char *kind = k->kind == KERNEL_CONTRACT  ? "contract"
                        : k->kind == KERNEL_SCATTER ? "scatter"
                                                    : "reduce";
-    text_printf(p->out, "%s  %s %s", indent, kind, names[k->op]);
-    put_indices(p->out, k->over, k->nover);
-    text_put(p->out, " ");
-    put_value(p, k->body);
+    put_one(p, indent, kind, k->op, k->body);
     if (k->kind == KERNEL_SCATTER) {
         text_printf(p->out, " to %s = ", k->stores[0].at[k->scatter_dim]->name);
         put_value(p, k->row);
     }
     text_put(p->out, "\n");
+    for (uint32_t i = 0; i < k->nalso; i++) {
+        put_one(p, indent, "and", k->also[i].op, k->also[i].body);
+        text_put(p->out, "\n");
+    }
 }
 
 static void put_stores(Printer *p, const char *indent) {

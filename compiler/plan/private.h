@@ -42,6 +42,7 @@ struct Node {
     uint32_t nover;
     const Expr **factors; /* of a contraction */
     uint32_t nfactors;
+    Tensor *acc; /* of its kernel, once it has one */
 
     uint32_t number; /* position in Planner.nodes */
     Vec(Use) uses;
@@ -76,6 +77,7 @@ typedef struct Drafts {
     Index *time;          /* of the steps of a scan; NULL outside */
     struct Draft *around; /* the scan that these are the steps of */
     Map last_read;        /* Tensor* that gets a new value → Draft* that reads it last */
+    Map reduced_in;       /* Tensor* → the last Draft* whose reductions read it */
 } Drafts;
 
 /* A copy of a tensor with borders. */
@@ -149,6 +151,9 @@ void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Lay
 /* ---- schedule.c ---- */
 /* Kind, reduction and roles for a kernel that computes the node. */
 void plan_kind(Planner *p, Kernel *k, Node *node);
+/* Is one factor of a contraction read without any use of its elements for a second time? Then it
+ * is as well a reduction. */
+bool plan_reads_once(const Kernel *k);
 /* The vectorised index, once all stores are known. */
 void plan_vector(Planner *p, Kernel *k);
 

@@ -138,13 +138,17 @@ void plan_kind(Planner *p, Kernel *k, Node *node) {
     k->over = node->over;
     k->nover = node->nover;
     k->body = node->body;
-    k->acc = accumulator(p, k, node);
+    k->acc = node->acc = accumulator(p, k, node);
     if (!k->body) k->body = node->factors[0];
     for (uint32_t f = 1; f < node->nfactors; f++)
         k->body = ir_mul(p->ctx, k->body, node->factors[f]);
     k->body = ir_real(p->ctx, k->body);
     k->kind = KERNEL_REDUCE;
     if (!set_contraction(p, k, node)) set_scatter(p, k, node);
+}
+
+bool plan_reads_once(const Kernel *k) {
+    return k->kind == KERNEL_CONTRACT && (k->roles.nm == 0 || k->roles.nn == 0);
 }
 
 /* ---- vectors ----------------------------------------------------------------------------------
@@ -163,7 +167,7 @@ typedef struct Work {
 static bool is_stored(const Kernel *k, const Tensor *tensor) {
     for (uint32_t i = 0; i < k->nstores; i++)
         if (k->stores[i].tensor == tensor) return true;
-    return tensor == k->acc;
+    return plan_accumulates(k, tensor);
 }
 
 static void add_load(void *data, const Expr *e) {
@@ -241,6 +245,7 @@ static bool may_be_vector(const Kernel *k, const Index *index) {
 static Index *cheapest_vector(Planner *p, const Kernel *k) {
     Work inner = {.p = p, .k = k}, outer = {.p = p, .k = k};
     if (k->body) add_expression(&inner, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) add_expression(&inner, k->also[i].body);
     add_stores(&outer);
     Index *best = NULL;
     double best_cost = kernel_cost(k, &inner, &outer, NULL);

@@ -40,7 +40,7 @@ static void check_read(void *data, const Expr *e) {
     if (e->kind != EX_READ) return;
     const Tensor *tensor = e->read.tensor;
     const Kernel *k = c->kernel;
-    if (tensor == k->acc) {
+    if (plan_accumulates(k, tensor)) {
         DLC_ASSERT(c->ctx, plan_reads_at(e, k->free), k->span);
         return;
     }
@@ -114,6 +114,8 @@ static void note_stores(Check *c, const Kernel *k) {
 static void check_kernel(Check *c, const Kernel *k) {
     c->kernel = k;
     check_expression(c, k->body, 0);
+    for (uint32_t i = 0; i < k->nalso; i++) check_expression(c, k->also[i].body, 0);
+    DLC_ASSERT(c->ctx, k->nalso == 0 || k->kind == KERNEL_REDUCE, k->span);
     check_expression(c, k->row, 0);
     bool has_vector = !k->vector || contains(k->free, k->nfree, k->vector) ||
                       (k->kind == KERNEL_REDUCE && contains(k->over, k->nover, k->vector));

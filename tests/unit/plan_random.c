@@ -1,5 +1,6 @@
 /* Random modules, planned, compiled and run against the interpreter: reads of all kinds, sums and
- * products of them, scatters, recurrences, updates. Usage: unit_plan_random [FIRST [COUNT]] */
+ * products of them, rows, scatters, recurrences, updates. Usage: unit_plan_random [FIRST [COUNT]]
+ */
 #include "diff/diff.h"
 
 #include "planned.h"
@@ -240,6 +241,42 @@ static void class_tensor(Maker *m) {
     add_tensor(m, t);
 }
 
+/* What norms and softmaxes are made of: reductions of the same elements, which may use those before
+ * them, and elementwise equations that use them, over the same rows. */
+static void rows(Maker *m) {
+    Ctx *c = &m->r->ctx;
+    Space any = {{rig_index(m->r, "batch", EXTENT_BATCH)}, 1}, free = {0}, over = {0};
+    Tensor *t = random_tensor(m, &any, false), *results[8] = {0};
+    if (!t || t->rank == 0) return;
+    Index **all = ir_free_indices(c, t, NULL);
+    for (uint32_t d = 0; d < t->rank; d++) {
+        Space *to = roll(m, t->dims[d] == EXTENT_BATCH ? 4 : 2) == 0 ? &over : &free;
+        to->at[to->n++] = all[d];
+    }
+    for (uint32_t i = 0, n = 2 + roll(m, 4), done = 0; i < n; i++) {
+        const Expr *e = ir_read_at(c, t, all);
+        if (done && roll(m, 3)) e = ir_sub(c, e, ir_read_at(c, results[roll(m, done)], free.at));
+        if (roll(m, 3) == 0) e = ir_op1(c, OP_EXP, ir_op2(c, OP_MIN, e, ir_number(c, 1)));
+        if (roll(m, 3) == 0) e = ir_mul(c, e, ir_read_at(c, t, all));
+        if (roll(m, 3) == 0) {
+            t = rig_define(m->r, "row", t->rank, all, ir_op1(c, OP_TANH, e));
+            add_tensor(m, t);
+            continue;
+        }
+        ReduceOp op = roll(m, 3) ? REDUCE_SUM : roll(m, 2) ? REDUCE_MAX : REDUCE_MIN;
+        if (m->exact && roll(m, 5) == 0) {
+            op = op == REDUCE_MIN ? REDUCE_ARGMIN : REDUCE_ARGMAX;
+            Tensor *at = rig_declare(m->r, "at", 1000, free.n, free.at);
+            ir_define(c, m->r->m, at, free.at, ir_reduce(c, op, over.at, over.n, e), (Span){0});
+            rig_root(m->r, at);
+            op = op == REDUCE_ARGMIN ? REDUCE_MIN : REDUCE_MAX;
+        }
+        e = ir_mul(c, ir_number(c, 0.3), ir_reduce(c, op, over.at, over.n, e));
+        results[done] = rig_define(m->r, "of_row", free.n, free.at, ir_op1(c, OP_TANH, e));
+        add_tensor(m, results[done++]);
+    }
+}
+
 /* y = x in another shape. */
 static void reshape(Maker *m) {
     Ctx *c = &m->r->ctx;
@@ -376,7 +413,7 @@ static void random_module(uint64_t seed) {
     leaves(&m);
     uint32_t count = 3 + roll(&m, 12);
     for (uint32_t i = 0; i < count; i++) {
-        switch (roll(&m, 10)) {
+        switch (roll(&m, 12)) {
         case 0:
         case 1: reduction(&m); break;
         case 2:
@@ -387,6 +424,8 @@ static void random_module(uint64_t seed) {
         case 7:
             if (m.exact) class_tensor(&m);
             break;
+        case 8:
+        case 9: rows(&m); break;
         default: elementwise(&m);
         }
     }
