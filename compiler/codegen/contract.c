@@ -16,6 +16,8 @@
  */
 #include "codegen/contract.h"
 
+#include <stdlib.h>
+
 /* ---- operands ------------------------------------------------------------------------------ */
 
 static int64_t coefficient(const Linear *at, const Index *index) {
@@ -85,29 +87,25 @@ static const Axis *take_longest(Gen *g, Axes *axes) {
     return axes->len ? take_axis(g, axes, best) : NULL;
 }
 
+/* Rows lie close together, so that a tile's elements of a share lines and pages, if there are
+ * enough of them for a tile; else there are as many as there can be. */
+static const Axis *take_row(Gen *g, Axes *axes, const Operand *a) {
+    enum { ENOUGH = 6 };
+    uint32_t best = axes->len;
+    for (uint32_t i = 0; i < axes->len; i++) {
+        if (turns_of(g, &axes->at[i]) < ENOUGH) continue;
+        int64_t stride = contract_stride(a, &axes->at[i]);
+        if (best == axes->len || llabs(stride) < llabs(contract_stride(a, &axes->at[best])))
+            best = i;
+    }
+    return best < axes->len ? take_axis(g, axes, best) : take_longest(g, axes);
+}
+
 static Axes joined(Gen *g, const Axes *a, const Axes *b) {
     Axes both = {.at = ARENA_ARRAY(g->ctx->arena, Axis, a->len + b->len + 1)};
     for (uint32_t i = 0; i < a->len; i++) both.at[both.len++] = a->at[i];
     for (uint32_t i = 0; i < b->len; i++) both.at[both.len++] = b->at[i];
     return both;
-}
-
-/* The vectorised index decides which operand is called b. */
-static Roles oriented(const Kernel *k) {
-    Roles r = k->roles;
-    bool swap = false;
-    for (uint32_t i = 0; i < r.nm; i++) swap |= r.m[i] == k->vector;
-    if (!swap) return r;
-    return (Roles){.batch = r.batch,
-                   .m = r.n,
-                   .n = r.m,
-                   .k = r.k,
-                   .nbatch = r.nbatch,
-                   .nm = r.nn,
-                   .nn = r.nm,
-                   .nk = r.nk,
-                   .a = r.b,
-                   .b = r.a};
 }
 
 /* Brings the summed axis along which both operands are adjacent to the end. */
@@ -132,7 +130,7 @@ static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
 static int64_t workspace(const Contract *c) {
     const Machine *machine = c->g->machine;
     Blocking blocking =
-        plan_blocking(c->kernel, c->g->f64_real ? 8 : 4, machine->vector_bytes,
+        plan_blocking(c->g->function, c->kernel, c->g->f64_real ? 8 : 4, machine->vector_bytes,
                       machine->vector_registers, machine->l1_bytes, machine->l2_bytes);
     return blocking.workspace_bytes;
 }
@@ -393,7 +391,7 @@ static void column_tiles(Contract *c, const Point *p, void *data) {
 }
 
 void kernel_contract(Gen *g, const Kernel *k) {
-    Roles roles = oriented(k);
+    Roles roles = plan_oriented(k);
     Contract c = {.g = g, .kernel = k, .a = operand_of(g, roles.a), .b = operand_of(g, roles.b)};
     Axes batch = linear_axes(g, k, roles.batch, roles.nbatch);
     Axes n = linear_axes(g, k, roles.n, roles.nn);
@@ -402,7 +400,7 @@ void kernel_contract(Gen *g, const Kernel *k) {
     c.column = take_vector_axis(g, &n);
     if (!c.column) c.column = take_vector_axis(g, &batch);
     if (!c.column) c.column = take_longest(g, &n);
-    c.row = take_longest(g, &c.middle);
+    c.row = take_row(g, &c.middle, &c.a);
     c.outer = joined(g, &batch, &n);
     c.a.column = contract_stride(&c.a, c.column);
     c.b.column = contract_stride(&c.b, c.column);

@@ -66,7 +66,7 @@ static void recombine(Gen *g, Linear *sum) {
 Linear linear_address(Gen *g, const Tensor *tensor, const Expr *const *subs) {
     Linear sum = {0};
     int64_t *strides = ARENA_ARRAY(g->ctx->arena, int64_t, tensor->rank + 1);
-    plan_strides(tensor, strides);
+    plan_strides(g->function, tensor, strides);
     for (uint32_t d = 0; d < tensor->rank; d++) add_affine(g, &sum, strides[d], subs[d]);
     recombine(g, &sum);
     return sum;

@@ -141,8 +141,25 @@ static int64_t extent_of(Index *const *indices, uint32_t n) {
     return extent;
 }
 
-static double share_used(int64_t extent, int64_t tile) {
+double plan_share_used(int64_t extent, int64_t tile) {
     return (double)extent / (double)((extent + tile - 1) / tile * tile);
+}
+
+Roles plan_oriented(const Kernel *k) {
+    Roles r = k->roles;
+    bool swap = false;
+    for (uint32_t i = 0; i < r.nm; i++) swap |= r.m[i] == k->vector;
+    if (!swap) return r;
+    return (Roles){.batch = r.batch,
+                   .m = r.n,
+                   .n = r.m,
+                   .k = r.k,
+                   .nbatch = r.nbatch,
+                   .nm = r.nn,
+                   .nn = r.nm,
+                   .nk = r.nk,
+                   .a = r.b,
+                   .b = r.a};
 }
 
 /* Multiply-adds of use in a cycle: not more than two, not more than the loads feed, and enough
@@ -154,7 +171,7 @@ static double tile_value(int64_t m, int64_t vectors, int64_t extent_m, int64_t e
     if (cycles < LATENCY) cycles = LATENCY;
     if (cycles < loads / PER_CYCLE) cycles = loads / PER_CYCLE;
     cycles += 0.05 * loads;
-    double used = share_used(extent_m, m) * share_used(extent_n, vectors * lanes);
+    double used = plan_share_used(extent_m, m) * plan_share_used(extent_n, vectors * lanes);
     return fmas / cycles * used;
 }
 
@@ -174,9 +191,9 @@ static void choose_tile(Blocking *b, int64_t m, int64_t n, int64_t lanes, uint32
         }
 }
 
-Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
+Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
                        uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes) {
-    const Roles *r = &k->roles;
+    const Roles oriented = plan_oriented(k), *r = &oriented;
     int64_t lanes = vector_bytes / real_bytes;
     Blocking b = {0};
     choose_tile(&b, extent_of(r->m, r->nm), r->nn ? extent_of(&r->n[r->nn - 1], 1) : 1, lanes,
@@ -191,7 +208,7 @@ Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes
         if (r->k[i] == k->vector) return b;
     int64_t *strides = (int64_t[16]){0};
     if (r->b->read.tensor->rank > 16) return b;
-    plan_strides(r->b->read.tensor, strides);
+    plan_strides(f, r->b->read.tensor, strides);
     int64_t stride = 0;
     for (uint32_t d = 0; d < r->b->read.tensor->rank; d++) {
         const Expr *sub = r->b->read.subs[d];

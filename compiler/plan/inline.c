@@ -29,8 +29,8 @@ static const Expr *reshaped_read(Planner *p, const Node *node) {
     if (!read->read.tensor->classes != !node->result->classes) return NULL;
     const Expr **own = ARENA_ARRAY(p->ctx->arena, const Expr *, node->result->rank + 1);
     for (uint32_t d = 0; d < node->result->rank; d++) own[d] = ir_index_value(p->ctx, node->at[d]);
-    const Expr *here = plan_address(p->ctx, node->result, own);
-    return plan_address(p->ctx, read->read.tensor, read->read.subs) == here ? read : NULL;
+    const Expr *here = plan_address(p, node->result, own);
+    return plan_address(p, read->read.tensor, read->read.subs) == here ? read : NULL;
 }
 
 static void count_use(Planner *p, Node *node, const Use *use) {

@@ -80,9 +80,26 @@ static void finish_kernel(Planner *p, Kernel *k) {
     plan_flops(p->ctx, k);
 }
 
+/* Loops in the order in which the dimensions of what is written lie in memory. */
+static void order_loops(Planner *p, const Draft *draft) {
+    Kernel *k = draft->kernel;
+    for (uint32_t i = 0; i < draft->nodes.len; i++) {
+        const Node *node = draft->nodes.at[i];
+        const uint32_t *order = map_get(&p->f->storage, node->result);
+        if (!order) continue;
+        k->free = ARENA_ARRAY(p->ctx->arena, Index *, k->nfree);
+        for (uint32_t d = 0; d < k->nfree; d++) k->free[d] = node->at[order[d]];
+        break;
+    }
+    for (uint32_t i = 0; i < draft->nodes.len; i++)
+        for (uint32_t d = 0; draft->nodes.at[i]->acc && d < k->nfree; d++)
+            draft->nodes.at[i]->acc->dims[d] = k->free[d]->extent;
+}
+
 static void build_kernel(Planner *p, Draft *draft) {
     Kernel *k = draft->kernel;
     if (!draft->steps) {
+        order_loops(p, draft);
         build_stores(p, draft);
         finish_kernel(p, k);
         return;

@@ -1,14 +1,17 @@
 /* plan/layout.c: where the elements of a tensor lie, and where the parameters and the state lie.
  *
- * Every tensor is dense and row-major, batch first; every buffer begins at a multiple of 64 bytes.
+ * Every tensor is dense, batch first, row-major where storage.c has not said otherwise; every
+ * buffer begins at a multiple of 64 bytes.
  */
 #include "plan/private.h"
 
 enum { ALIGNMENT = 64 };
 
-void plan_strides(const Tensor *tensor, int64_t *strides) {
+void plan_strides(const Function *f, const Tensor *tensor, int64_t *strides) {
+    const uint32_t *order = map_get(&f->storage, tensor);
     int64_t stride = 1;
-    for (uint32_t d = tensor->rank; d-- > 0;) {
+    for (uint32_t i = tensor->rank; i-- > 0;) {
+        uint32_t d = order ? order[i] : i;
         strides[d] = stride;
         stride *= tensor->dims[d]; /* of the batch: after the last use */
     }
@@ -35,9 +38,10 @@ static const Expr *recombine_one(Ctx *ctx, const Expr *e) {
     return NULL;
 }
 
-const Expr *plan_address(Ctx *ctx, const Tensor *tensor, const Expr *const *subs) {
+const Expr *plan_address(const Planner *p, const Tensor *tensor, const Expr *const *subs) {
+    Ctx *ctx = p->ctx;
     int64_t *strides = ARENA_ARRAY(ctx->arena, int64_t, tensor->rank + 1);
-    plan_strides(tensor, strides);
+    plan_strides(p->f, tensor, strides);
     const Expr *sum = ir_int(ctx, 0);
     for (uint32_t d = 0; d < tensor->rank; d++)
         sum = ir_int_add(ctx, sum, ir_int_scale(ctx, subs[d], strides[d]));

@@ -37,6 +37,7 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     plan_nodes(&p);
     plan_operands(&p);
     plan_inline(&p);
+    plan_storage(&p);
     plan_order(&p);
     plan_fuse(&p);
     plan_kernels(&p);

@@ -4,7 +4,8 @@
  * in:   normalised Modules, with derivatives      out: a Plan
  * may:  choose                                    may not: change what is computed
  *
- * Every tensor is dense and row-major, batch first. A kernel is a loop nest over its free indices:
+ * Every tensor is dense, batch first, and row-major unless Function.storage has another order of its
+ * dimensions. A kernel is a loop nest over its free indices:
  *
  *   MAP       for free:  evaluate all stores' values, then write them
  *   REDUCE    for free:  acc = op over `over` of body;  then the stores, which may read acc;
@@ -106,6 +107,7 @@ typedef struct Function {
     Vec(Kernel *) kernels;
     Vec(Buffer *) buffers;
     Map buffer_of;                             /* Tensor* → Buffer*; two tensors may share one */
+    Map storage; /* Tensor* → uint32_t[rank]: its dimensions, outer to inner, if not row-major */
     int64_t arena_bytes;                       /* includes the workspace */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */
 } Function;
@@ -134,6 +136,9 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
 void plan_print(Ctx *ctx, Text *out, const Function *f);
 void plan_verify(Ctx *ctx, const Function *f);
 
+/* The roles such that b, if anyone, runs along the vector. */
+Roles plan_oriented(const Kernel *k);
+
 /* Bytes of packing space for a contraction: the largest over a function is its workspace_bytes. The
  * blocking that codegen uses comes from the same formula (plan/cost.c). */
 typedef struct Blocking {
@@ -143,12 +148,12 @@ typedef struct Blocking {
     bool pack_b;
     int64_t workspace_bytes;
 } Blocking;
-Blocking plan_blocking(const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
+Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
                        uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes);
 
 /* Does a reduction of the kernel end up in this pseudo-tensor? */
 bool plan_accumulates(const Kernel *k, const Tensor *tensor);
-/* Row-major strides in elements; dims[0] may be the batch, whose stride is known. */
-void plan_strides(const Tensor *tensor, int64_t *strides);
+/* Strides in elements; dims[0] may be the batch, whose stride is known. */
+void plan_strides(const Function *f, const Tensor *tensor, int64_t *strides);
 
 #endif

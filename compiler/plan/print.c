@@ -103,7 +103,8 @@ static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
     put_stores(p, indent);
 }
 
-static void put_buffer(Text *out, const Buffer *buffer) {
+static void put_buffer(Text *out, const Function *f, const Buffer *buffer) {
+    const uint32_t *order = map_get(&f->storage, buffer->tensor);
     long long end = (long long)(buffer->offset + buffer->bytes);
     switch (buffer->place) {
     case PLACE_INPUT:
@@ -123,6 +124,8 @@ static void put_buffer(Text *out, const Buffer *buffer) {
                 (long long)buffer->offset, end, place);
     if (buffer->place == PLACE_ARENA)
         text_printf(out, ", kernels %u to %u", buffer->first, buffer->last);
+    for (uint32_t d = 0; order && d < buffer->tensor->rank; d++)
+        text_printf(out, "%s %u", d ? "" : ", dimensions", order[d]);
     text_put(out, "\n");
 }
 
@@ -132,5 +135,5 @@ void plan_print(Ctx *ctx, Text *out, const Function *f) {
                 f->kernels.len, (long long)f->arena_bytes, (long long)f->workspace_bytes);
     for (uint32_t i = 0; i < f->kernels.len; i++) put_kernel(&p, f->kernels.at[i], "");
     text_put(out, "buffers\n");
-    for (uint32_t i = 0; i < f->buffers.len; i++) put_buffer(out, f->buffers.at[i]);
+    for (uint32_t i = 0; i < f->buffers.len; i++) put_buffer(out, f, f->buffers.at[i]);
 }

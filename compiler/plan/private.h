@@ -5,6 +5,7 @@
  *   nodes.c     one Node per equation that is needed; who reads whom
  *   operands.c  contractions get operands that can be read without a guard
  *   inline.c    definitions that vanish: substituted, or another view of the same memory
+ *   storage.c   the order of dimensions in memory
  *   order.c     when the new parameters are computed
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
@@ -134,13 +135,14 @@ Tensor *plan_tensor(Planner *p, const char *name, uint32_t rank, const int64_t *
 #define PLAN_OPAQUE INT64_MIN
 /* The distance of tensor[subs] from the first element, in elements. Quotients and remainders that
  * belong together are recombined. */
-const Expr *plan_address(Ctx *ctx, const Tensor *tensor, const Expr *const *subs);
+const Expr *plan_address(const Planner *p, const Tensor *tensor, const Expr *const *subs);
 /* By how much an address grows with the index; PLAN_OPAQUE when it is not affine in it. */
 int64_t plan_stride(const Expr *address, const Index *index);
 
 /* ---- the passes ---- */
 void plan_operands(Planner *p);
 void plan_inline(Planner *p);
+void plan_storage(Planner *p);
 void plan_order(Planner *p);
 void plan_fuse(Planner *p);
 /* May the node's value be written where its target's old one lies? Once all nodes are placed. */
@@ -161,6 +163,8 @@ void plan_vector(Planner *p, Kernel *k);
 /* Scalar operations of an expression, weighted: an addition is 1, an exponential 12. */
 double plan_cost(Ctx *ctx, const Expr *e);
 void plan_flops(Ctx *ctx, Kernel *k); /* sets flops and example_flops */
+/* The part of whole tiles that an extent fills. */
+double plan_share_used(int64_t extent, int64_t tile);
 
 /* ---- kernels.c ---- */
 typedef void KernelVisit(void *data, const Kernel *k, const Expr *e);

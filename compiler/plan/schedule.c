@@ -17,7 +17,7 @@ static bool is_operand(Planner *p, const Expr *read) {
     for (uint32_t d = 0; d < read->read.tensor->rank; d++)
         if (!ir_inside(p->ctx, read->read.subs[d], read->read.tensor->dims[d], NULL, 0))
             return false;
-    const Expr *address = plan_address(p->ctx, read->read.tensor, read->read.subs);
+    const Expr *address = plan_address(p, read->read.tensor, read->read.subs);
     for (uint32_t t = 0; t < address->affine.nterms; t++)
         if (address->affine.terms[t].atom->kind != EX_INDEX) return false;
     return true;
@@ -173,7 +173,7 @@ static bool is_stored(const Kernel *k, const Tensor *tensor) {
 static void add_load(void *data, const Expr *e) {
     Work *work = data;
     if (e->kind != EX_READ || is_stored(work->k, e->read.tensor)) return;
-    const Expr *address = plan_address(work->p->ctx, e->read.tensor, e->read.subs);
+    const Expr *address = plan_address(work->p, e->read.tensor, e->read.subs);
     vec_push(work->p->ctx->arena, &work->loads.all, address);
 }
 
@@ -187,7 +187,7 @@ static void add_stores(Work *work) {
     Ctx *ctx = work->p->ctx;
     for (uint32_t i = 0; i < k->nstores; i++) {
         const Expr *at = ir_read_at(ctx, k->stores[i].tensor, k->stores[i].at);
-        const Expr *address = plan_address(ctx, k->stores[i].tensor, at->read.subs);
+        const Expr *address = plan_address(work->p, k->stores[i].tensor, at->read.subs);
         vec_push(ctx->arena, &work->stores.all, address);
         add_expression(work, k->stores[i].value);
     }
@@ -265,20 +265,25 @@ static Index *cheapest_vector(Planner *p, const Kernel *k) {
  */
 
 static int64_t stride_of(Planner *p, const Expr *read, const Index *index) {
-    return plan_stride(plan_address(p->ctx, read->read.tensor, read->read.subs), index);
+    return plan_stride(plan_address(p, read->read.tensor, read->read.subs), index);
 }
 
 /* How well the generator does with the index along the lanes: best when one operand and the result
- * are adjacent along it and the other operand does not vary. */
+ * are adjacent along it and the other operand does not vary. A result that is not adjacent is
+ * stored lane by lane, once for the whole sum; an operand that is not, transposed, once for all
+ * rows. */
 static double contract_value(Planner *p, const Kernel *k, Index *index) {
     int64_t a = stride_of(p, k->roles.a, index), b = stride_of(p, k->roles.b, index);
+    double lanes = (double)p->lanes, sum = plan_points(p, k->over, k->nover);
+    double rows =
+        a ? plan_points(p, k->roles.n, k->roles.nn) : plan_points(p, k->roles.m, k->roles.nm);
     const Store *store = &k->stores[0];
     int64_t c = stride_of(p, ir_read_at(p->ctx, store->tensor, store->at), index);
     double value = share_of_lanes(p, index);
-    if (c != 1) value *= 0.6;
+    if (c != 1) value *= 0.8 * sum / (sum + 2 * lanes);
     if (a != 0 && b != 0) return value * (a == 1 && b == 1 ? 0.5 : 0.1);
     int64_t stride = a ? a : b;
-    return value * (stride == 1 ? 1 : stride == 0 ? 0.1 : 0.55);
+    return value * (stride == 1 ? 1 : stride == 0 ? 0.1 : rows / (rows + lanes / 2));
 }
 
 static Index *best_column(Planner *p, const Kernel *k) {

@@ -140,7 +140,7 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
     place(ctx, f, t->c, PLACE_RESULT, 0);
     place(ctx, f, t->d, PLACE_RESULT, 1);
     Blocking blocking =
-        plan_blocking(k, t->f64 ? 8 : 4, machine->vector_bytes, machine->vector_registers,
+        plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->vector_registers,
                       machine->l1_bytes, machine->l2_bytes);
     f->workspace_bytes = f->arena_bytes = blocking.workspace_bytes;
 }
