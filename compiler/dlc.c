@@ -144,20 +144,54 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                                       .nsettings = (uint32_t)options->nsettings},
                              .f64 = options->f64,
                              .inference = options->inference,
+                             .at_once = options->at_once,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     return out->machine && ctx->diags.errors == errors;
+}
+
+/* What generating one function needs; lives as long as the session. */
+typedef struct Unmade {
+    Ctx *ctx;
+    const char *model;
+    Function *function;
+    PipelineOptions options;
+} Unmade;
+
+static LLVMModuleRef generate_unmade(void *data, LLVMContextRef llvm) {
+    const Unmade *unmade = data;
+    return pipeline_generate(unmade->ctx, llvm, unmade->model, &unmade->function, 1,
+                             &unmade->options);
+}
+
+static Jit *compile_at_once(Ctx *ctx, const char *name, Function *const *functions,
+                            uint32_t nfunctions, const PipelineOptions *options) {
+    LLVMContextRef llvm = LLVMContextCreate();
+    LLVMModuleRef module = pipeline_generate(ctx, llvm, name, functions, nfunctions, options);
+    if (module) return target_jit(ctx, module, llvm, options->machine);
+    LLVMContextDispose(llvm);
+    return NULL;
+}
+
+static Jit *compile_when_called(Ctx *ctx, const char *name, Function *const *functions,
+                                uint32_t nfunctions, const PipelineOptions *options) {
+    Jit *jit = target_jit_lazy(ctx);
+    for (uint32_t i = 0; jit && i < nfunctions; i++) {
+        Unmade *unmade = ARENA_NEW(ctx->arena, Unmade);
+        *unmade = (Unmade){ctx, name, functions[i], *options};
+        const char *symbol = codegen_symbol(ctx, name, functions[i]->name);
+        TargetCode code = {symbol, generate_unmade, unmade, options->machine};
+        if (target_jit_promise(ctx, jit, code)) continue;
+        target_jit_free(jit);
+        return NULL;
+    }
+    return jit;
 }
 
 Jit *session_jit(Dlc *dlc, const char *name, Function *const *functions, uint32_t nfunctions,
                  const PipelineOptions *options) {
     Ctx *ctx = &dlc->ctx;
-    LLVMContextRef llvm = LLVMContextCreate();
-    LLVMModuleRef module = pipeline_generate(ctx, llvm, name, functions, nfunctions, options);
-    if (!module) {
-        LLVMContextDispose(llvm);
-        return NULL;
-    }
-    Jit *jit = target_jit(ctx, module, llvm, options->machine);
+    Jit *jit = options->at_once ? compile_at_once(ctx, name, functions, nfunctions, options)
+                                : compile_when_called(ctx, name, functions, nfunctions, options);
     if (jit) vec_push(ctx->arena, &dlc->jits, jit);
     return jit;
 }

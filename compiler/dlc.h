@@ -67,11 +67,13 @@ typedef struct DlcOptions {
     size_t nsettings;
     bool f64;                 /* compile for double precision */
     bool inference;           /* no training functions */
+    bool at_once;             /* dlc_compile: code of all functions now, not at their first calls */
     const char *triple, *cpu; /* NULL: this machine */
     bool verify;              /* run the verifiers between stages */
 } DlcOptions;
 
-/* Compiles a model into this process. */
+/* Compiles a model into this process. Machine code of a function is made when it is first called.
+ */
 DLC_API const DlrtModel *dlc_compile(Dlc *dlc, const DlcOptions *options);
 /* Writes PATH.o-style files; either path may be NULL. */
 DLC_API bool dlc_write_object(Dlc *dlc, const DlcOptions *options, const char *object_path,

@@ -14,6 +14,7 @@ typedef struct PipelineOptions {
     SemaOptions sema;
     bool f64;
     bool inference; /* no training functions */
+    bool at_once; /* machine code of all functions together, not of each when it is first called */
     const Machine *machine;
 } PipelineOptions;
 

@@ -36,11 +36,12 @@ void traffic_of(Ctx *ctx, const Function *f, DlcBenchKernel *kernels);
 
 /* The options in the pipeline's terms, and every function of the model planned. */
 Planned *session_plan(Dlc *dlc, const DlcOptions *options, PipelineOptions *pipeline);
-/* Compiles all of them into this process. NULL after a message. */
+/* All of them in this process. NULL after a message. */
 const DlrtModel *session_compile(Dlc *dlc, const Planned *planned, const PipelineOptions *pipeline);
 /* Operations of a kernel, its steps included, for n examples. */
 double summary_kernel_flops(const Kernel *k, int64_t n);
-/* Compiles planned functions into this process. NULL after a message. */
+/* Planned functions in this process, each compiled when it is first called unless the options say
+ * `at_once`. NULL after a message. */
 Jit *session_jit(Dlc *dlc, const char *name, Function *const *functions, uint32_t nfunctions,
                  const PipelineOptions *options);
 DlrtFunction *session_find(Dlc *dlc, Jit *jit, const char *model, const char *function);

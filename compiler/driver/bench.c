@@ -80,6 +80,7 @@ static bool measure_inference(Bench *b, DlcOptions compile) {
 int run_bench(Driver *driver, const Options *options) {
     Bench b = {.driver = driver, .options = options};
     DlcOptions compile = compile_options(options);
+    compile.at_once = true;
     if (compile.inference && !compile.batch) compile.batch = 1;
     if (options->compare && !bench_read_old(options->compare, &b.old)) return EXIT_WRONG;
     b.has_old = options->compare != NULL;

@@ -19,6 +19,17 @@ bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine);
 typedef struct Jit Jit;
 Jit *target_jit(Ctx *ctx, LLVMModuleRef module, LLVMContextRef llvm, const Machine *machine);
 void *target_jit_find(Ctx *ctx, Jit *jit, const char *symbol);
+/* The same for functions whose code is made when they are first called, by a thread that may use
+ * the Ctx then. `generate` gives an optimised module whose only visible symbol is `symbol`; NULL
+ * after a message. */
+typedef struct TargetCode {
+    const char *symbol;
+    LLVMModuleRef (*generate)(void *data, LLVMContextRef llvm);
+    void *data;
+    const Machine *machine;
+} TargetCode;
+Jit *target_jit_lazy(Ctx *ctx);
+bool target_jit_promise(Ctx *ctx, Jit *jit, TargetCode code);
 void target_jit_free(Jit *jit);
 
 /* Files are written aside and renamed. */
