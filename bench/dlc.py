@@ -1,9 +1,8 @@
 """dlc's side: compiles a model of the suite, links it into host.c, lays out the weights, and runs it."""
+import pathlib
 import re
 import statistics
 import subprocess
-import time
-import pathlib
 
 import measure
 

@@ -19,8 +19,10 @@ Timed bench_timed(double *samples, size_t n) {
     return (Timed){.median = samples[n / 2], .least = samples[0]};
 }
 
-void *bench_memory(int64_t bytes) {
-    size_t size = ((size_t)bytes + 127) / 64 * 64;
+void *bench_memory(int64_t count, int64_t bytes) {
+    int64_t all, most = INT64_MAX / 2;
+    if (__builtin_mul_overflow(count, bytes, &all) || all > most) return NULL;
+    size_t size = ((size_t)all + 127) / 64 * 64;
     void *memory = aligned_alloc(64, size);
     return memory ? memset(memory, 0, size) : NULL;
 }

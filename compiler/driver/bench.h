@@ -68,8 +68,8 @@ typedef struct Bench {
 
 /* Sorts the samples. */
 Timed bench_timed(double *samples, size_t n);
-/* 64-byte aligned and zero; NULL when there is none. */
-void *bench_memory(int64_t bytes);
+/* count * bytes, 64-byte aligned and zero; NULL when there is no such memory. */
+void *bench_memory(int64_t count, int64_t bytes);
 
 /* bench_machine.c: false when memory is short. */
 bool bench_machine(const DlcBench *plan, Limits *limits);

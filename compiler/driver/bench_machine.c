@@ -59,7 +59,7 @@ bool bench_machine(const DlcBench *plan, Limits *limits) {
     int64_t l3 = plan->l3_bytes / 4 < (8 << 20) ? plan->l3_bytes / 4 : 8 << 20;
     if (l3 > plan->l2_bytes) add_level(limits, "L3", plan->l3_bytes, l3);
     add_level(limits, "memory", INT64_MAX, MEMORY_BYTES);
-    void *memory = bench_memory(MEMORY_BYTES);
+    void *memory = bench_memory(MEMORY_BYTES, 1);
     if (!memory) return false;
     limits->flops = best_rate(plan->fma, memory, 0, WARM_TURNS) * plan->flops_of_turn;
     for (uint32_t i = 0; i < limits->nlevels; i++) measure_level(plan, &limits->levels[i], memory);

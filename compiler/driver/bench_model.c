@@ -41,13 +41,19 @@ static const DlrtPort *port_at(const DlrtModel *m, uint32_t i) {
     return i < m->ninputs ? &m->inputs[i] : &m->targets[i - m->ninputs];
 }
 
+/* Room for a batch; NULL when there is none, or the numbers are too many to be counted. */
+static void *port_memory(const Model *x, const DlrtPort *port) {
+    int64_t n;
+    if (__builtin_mul_overflow(port->elements, x->call.n, &n)) return NULL;
+    return bench_memory(n > 1 ? n : 1, x->m->real_bytes == 8 ? 8 : 4);
+}
+
 /* Real numbers in [0, 1), classes anywhere in their range. */
 static bool fill_port(Model *x, uint32_t i) {
     const DlrtPort *port = port_at(x->m, i);
-    int64_t n = port->elements * x->call.n;
-    void *values = x->inputs[i] = bench_memory(n * 8);
+    void *values = x->inputs[i] = port_memory(x, port);
     if (!values) return false;
-    for (int64_t k = 0; k < n; k++) {
+    for (int64_t k = 0; k < port->elements * x->call.n; k++) {
         double value = uniform(x);
         if (port->classes)
             ((int32_t *)values)[k] = (int32_t)(value * (double)port->classes);
@@ -73,8 +79,9 @@ static bool take_results(Model *x) {
     x->results = calloc(x->nresults + 1, sizeof *x->results);
     if (!x->results) return false;
     for (uint32_t i = 0; i < x->nresults; i++) {
-        int64_t elements = i < m->noutputs ? m->outputs[i].elements * x->call.n : 1;
-        if (!(x->results[i] = bench_memory((elements > 1 ? elements : 1) * 8))) return false;
+        void *room = i < m->noutputs ? port_memory(x, &m->outputs[i]) : bench_memory(1, 8);
+        if (!room) return false;
+        x->results[i] = room;
     }
     return true;
 }
@@ -101,11 +108,11 @@ static bool model_open(Model *x, const DlrtModel *m, int64_t batch, uint64_t see
     *x = (Model){.m = m, .random = seed + 1, .nports = m->ninputs + m->ntargets};
     x->call = (DlrtCall){.n = batch, .seed = seed, .step = 1};
     x->inputs = calloc(x->nports + 1, sizeof *x->inputs);
-    x->call.params = bench_memory((int64_t)params_bytes(x));
-    x->call.state = bench_memory((int64_t)state_bytes(x));
-    x->call.arena = bench_memory(m->arena_bytes);
-    x->first_params = bench_memory((int64_t)params_bytes(x));
-    x->first_state = bench_memory((int64_t)state_bytes(x));
+    x->call.params = bench_memory((int64_t)params_bytes(x), 1);
+    x->call.state = bench_memory((int64_t)state_bytes(x), 1);
+    x->call.arena = bench_memory(m->arena_bytes, 1);
+    x->first_params = bench_memory((int64_t)params_bytes(x), 1);
+    x->first_state = bench_memory((int64_t)state_bytes(x), 1);
     if (!x->inputs || !x->call.params || !x->call.state || !x->call.arena || !x->first_params ||
         !x->first_state)
         return false;

@@ -134,11 +134,12 @@ static void show_totals(const Bench *b) {
     for (DlcPart part = DLC_PART_FORWARD; b->trains && part <= DLC_PART_UPDATE; part++) {
         Total t = total_of(b, &part);
         char name[32];
-        snprintf(name, sizeof name, "%s, %zu kernels", bench_part_name(part), t.n);
+        snprintf(name, sizeof name, "%s, %zu kernel%s", bench_part_name(part), t.n,
+                 t.n == 1 ? "" : "s");
         if (t.n) show_total(b, name, (Timed){t.median, t.least}, &t, old[part]);
     }
     char name[32];
-    snprintf(name, sizeof name, "sum of %zu kernels", all.n);
+    snprintf(name, sizeof name, "sum of %zu kernel%s", all.n, all.n == 1 ? "" : "s");
     show_total(b, name, (Timed){all.median, all.least}, &all, NAN);
     if (b->trains) show_total(b, "whole step", b->whole, &all, b->old.step);
     snprintf(name, sizeof name, "inference, batch %lld", (long long)b->batch);
@@ -155,9 +156,14 @@ void bench_show(const Bench *b) {
     for (size_t i = 0; i < b->nkernels; i++) show_kernel(b, &b->kernels[i]);
     putchar('\n');
     show_totals(b);
-    puts("\nGFLOP/s are of the least time. A time is predicted from the plan and the machine's "
-         "limits: "
-         "that of the\noperations (flop) or of the memory touched (byte), whichever is longer.");
+    puts(
+        "\n"
+        "GFLOP/s are of the least time. A time is predicted from the plan and the machine's "
+        "limits: "
+        "that of the\n"
+        "operations (flop) or of the memory touched (byte), whichever is longer. Where others want "
+        "the processor,\n"
+        "the sum of the kernels' least times is nearest to what an idle machine does.");
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
