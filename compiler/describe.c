@@ -55,16 +55,17 @@ static const DlrtTensor *describe_tensors(Ctx *ctx, Tensor *const *tensors, uint
     return all;
 }
 
-DlrtModel *describe_model(Ctx *ctx, const Planned *planned, bool f64, int64_t max_batch) {
+DlrtModel *describe_model(Ctx *ctx, const Planned *planned, const PipelineOptions *options) {
     const Model *model = planned->model;
     const Layout *layout = planned->layout;
-    int64_t real_bytes = f64 ? 8 : 4;
+    int64_t real_bytes = options->f64 ? 8 : 4;
     DlrtModel *out = ARENA_NEW(ctx->arena, DlrtModel);
     const char **metrics = ARENA_ARRAY(ctx->arena, const char *, model->metrics.len + 1);
     for (uint32_t i = 0; i < model->metrics.len; i++) metrics[i] = model->metrics.at[i].name;
     *out = (DlrtModel){.name = model->name,
                        .real_bytes = (uint32_t)real_bytes,
-                       .max_batch = max_batch,
+                       .max_batch = options->sema.max_batch,
+                       .workers = options->workers,
                        .ninputs = model->inputs.len,
                        .ntargets = model->targets.len,
                        .noutputs = model->infer->roots.len,

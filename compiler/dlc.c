@@ -145,6 +145,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .f64 = options->f64,
                              .inference = options->inference,
                              .at_once = options->at_once,
+                             .workers = options->threads > 1 ? options->threads : 1,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     return out->machine && ctx->diags.errors == errors;
 }
@@ -215,7 +216,7 @@ const DlrtModel *session_compile(Dlc *dlc, const Planned *planned,
     const char *name = planned->model->name;
     Jit *jit = session_jit(dlc, name, planned->all, planned->nall, pipeline);
     if (!jit) return NULL;
-    DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline->f64, pipeline->sema.max_batch);
+    DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline);
     model->init = session_find(dlc, jit, name, "init");
     model->forward = session_find(dlc, jit, name, "forward");
     if (planned->step) model->step = session_find(dlc, jit, name, "step");
@@ -257,7 +258,7 @@ static LLVMModuleRef object_module(Dlc *dlc, LLVMContextRef llvm, const Planned 
 
 static void write_header(Dlc *dlc, const Planned *planned, const PipelineOptions *pipeline,
                          Text *text) {
-    DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline->f64, pipeline->sema.max_batch);
+    DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline);
     target_header(&dlc->ctx, text, model, planned->step != NULL);
 }
 

@@ -143,7 +143,7 @@ const DlcGradients *gradients_compile(Dlc *dlc, const DlcOptions *options) {
     Function *functions[] = {planned->init, planned->forward, loss, gradient, tangent};
     Jit *jit = session_jit(dlc, name, functions, 5, &check.pipeline);
     if (!jit) return NULL;
-    DlrtModel *model = describe_model(ctx, planned, true, check.pipeline.sema.max_batch);
+    DlrtModel *model = describe_model(ctx, planned, &check.pipeline);
     model->init = session_find(dlc, jit, name, "init");
     model->forward = session_find(dlc, jit, name, "forward");
     DlcGradients *out = ARENA_NEW(ctx->arena, DlcGradients);

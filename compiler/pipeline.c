@@ -54,7 +54,8 @@ PlanOptions pipeline_plan_options(const PipelineOptions *options) {
                          .vector_bytes = machine->vector_bytes,
                          .vector_registers = machine->vector_registers,
                          .l1_bytes = machine->l1_bytes,
-                         .l2_bytes = machine->l2_bytes};
+                         .l2_bytes = machine->l2_bytes,
+                         .workers = options->workers};
 }
 
 Tensor **pipeline_ports(Ctx *ctx, const Model *model, uint32_t *count) {

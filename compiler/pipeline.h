@@ -15,6 +15,7 @@ typedef struct PipelineOptions {
     bool f64;
     bool inference; /* no training functions */
     bool at_once; /* machine code of all functions together, not of each when it is first called */
+    int64_t workers;
     const Machine *machine;
 } PipelineOptions;
 

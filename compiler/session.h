@@ -19,7 +19,7 @@ struct Dlc {
 bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out);
 
 /* describe.c: what the outside learns about a compiled model. */
-DlrtModel *describe_model(Ctx *ctx, const Planned *planned, bool f64, int64_t max_batch);
+DlrtModel *describe_model(Ctx *ctx, const Planned *planned, const PipelineOptions *options);
 /* "[3, 4]" without the batch; "[]" for a scalar. */
 const char *describe_shape(Ctx *ctx, const Tensor *tensor);
 

@@ -9,6 +9,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* One part of work that was divided: task(argument, part, worker). */
+typedef void DlrtTask(const void *argument, int64_t part, int64_t worker);
+
+/* Somebody's threads. `run` calls task(argument, part, worker) once for each part in 0 .. parts-1,
+ * in any order and in any threads, and returns when all have ended. `worker` is a number in 0 ..
+ * workers-1, where workers is what the function was compiled for; calls that go on at the same time
+ * have different ones. The bits of the results do not depend on who does what. */
+typedef struct DlrtParallel {
+    void (*run)(void *context, DlrtTask *task, const void *argument, int64_t parts);
+    void *context;
+} DlrtParallel;
+
 /* The argument of every compiled function. codegen/module.c lays out the same struct. */
 typedef struct DlrtCall {
     void *params;              /* real[], 64-byte aligned */
@@ -19,6 +31,7 @@ typedef struct DlrtCall {
     int64_t n;                 /* examples in this call, 1 .. max_batch */
     uint64_t seed, step;       /* step counts from 1 */
     void *arena;               /* 64-byte aligned, at least the arena size of the function */
+    const DlrtParallel *parallel; /* NULL: all work in the calling thread */
 } DlrtCall;
 
 typedef void DlrtFunction(const DlrtCall *call);
@@ -52,6 +65,7 @@ typedef struct DlrtModel {
     const DlrtTensor *params, *states;
     int64_t params_elements, state_elements; /* with padding */
     const char *const *metrics;
+    int64_t workers;        /* threads that may run parts of a function at the same time */
     int64_t arena_bytes;    /* the largest of all functions */
     DlrtFunction *init;     /* writes params and state, from seed */
     DlrtFunction *step;     /* one training step; results[0]: the loss (1 real) */

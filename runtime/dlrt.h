@@ -28,6 +28,18 @@ typedef struct DlrtError {
     char message[1024];
 } DlrtError;
 
+/* ---- threads --------------------------------------------------------------------------- */
+
+/* Threads that run the parts of divided work, the calling thread among them; started when they are
+ * first wanted. One thread may use them at a time. */
+typedef struct DlrtThreads DlrtThreads;
+
+/* How many this process may keep busy. */
+DLRT_API int64_t dlrt_processors(void);
+DLRT_API DlrtThreads *dlrt_threads_open(int64_t count, DlrtError *error);
+DLRT_API const DlrtParallel *dlrt_threads_parallel(const DlrtThreads *threads);
+DLRT_API void dlrt_threads_close(DlrtThreads *threads);
+
 /* ---- data ------------------------------------------------------------------------------ */
 
 /* Examples in memory, in the model's types and shapes, per part. */
@@ -58,6 +70,10 @@ typedef struct DlrtSession DlrtSession;
 
 DLRT_API DlrtSession *dlrt_session_open(const DlrtModel *model, uint64_t seed, DlrtError *error);
 DLRT_API void dlrt_session_close(DlrtSession *session);
+/* Whose threads its functions may use from now on; NULL, as in the beginning: the calling thread
+ * alone. They must have no more workers than the model was compiled for, and outlive the session.
+ */
+DLRT_API void dlrt_session_use(DlrtSession *session, const DlrtParallel *parallel);
 DLRT_API void *dlrt_session_params(DlrtSession *session);
 DLRT_API void *dlrt_session_state(DlrtSession *session);
 DLRT_API uint64_t dlrt_session_step(const DlrtSession *session); /* steps taken so far */

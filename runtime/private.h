@@ -273,6 +273,7 @@ struct DlrtSession {
     double *evaluated; /* the loss and the statistics of one call */
     double *sums;      /* and their sums */
     uint64_t seed, step;
+    const DlrtParallel *parallel;
 };
 
 /* Copies n examples into the session's batch: those of order[first..], or without an order every

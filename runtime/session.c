@@ -82,6 +82,10 @@ void dlrt_session_close(DlrtSession *session) {
     free(session);
 }
 
+void dlrt_session_use(DlrtSession *session, const DlrtParallel *parallel) {
+    session->parallel = parallel;
+}
+
 void *dlrt_session_params(DlrtSession *session) {
     return session->params;
 }
@@ -102,7 +106,8 @@ DlrtCall session_call(DlrtSession *session, int64_t n) {
                       .n = n,
                       .seed = session->seed,
                       .step = session->step,
-                      .arena = session->arena};
+                      .arena = session->arena,
+                      .parallel = session->parallel};
 }
 
 double session_real(const DlrtSession *session, const void *values, int64_t i) {

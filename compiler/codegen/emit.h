@@ -6,6 +6,12 @@
 
 #include "codegen/codegen.h"
 
+/* The part of an index's values that the function being generated goes through. */
+typedef struct Range {
+    LLVMValueRef first, extent; /* i64 */
+    int64_t turns;              /* -1: not known before it runs */
+} Range;
+
 typedef struct Gen {
     Ctx *ctx;
     const Machine *machine;
@@ -26,6 +32,7 @@ typedef struct Gen {
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
     Map enclosing;           /* Index* → i64: the times of the scans around the current kernel */
+    Map ranges;              /* Index* → Range*: of indices along which the kernel is divided */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
@@ -111,6 +118,7 @@ typedef struct Axis {
     uint32_t nmerged;
     int64_t turns;       /* -1: not known before it runs */
     LLVMValueRef extent; /* i64 */
+    LLVMValueRef first;  /* i64: where its part begins; NULL: 0 */
 } Axis;
 typedef struct Axes {
     Axis *at;
@@ -166,9 +174,20 @@ typedef void PointBody(Gen *g, Point *p, void *data);
 /* Calls body at the points of the axes, which are scalar, but for the vector axis: whole vectors,
  * then what is left over. The vector axis is the innermost loop. */
 void loop_points(Gen *g, const Point *p, const Axes *axes, PointBody *body, void *data);
+/* Turn `value` of the axis, from 0. The only way to place a point on an axis: it adds where the
+ * part of a divided kernel begins. */
 void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value);
 /* All values of the kernel's stores at a point, then the writes. */
 void kernel_stores(Gen *g, Point *p, const Kernel *k);
+
+/* ---- split.c: kernels that are divided among threads ---- */
+/* The range of part number `part` of the kernel; loops then go through it alone. */
+void split_enter(Gen *g, const Kernel *k, LLVMValueRef part);
+/* The number of parts in this call. */
+LLVMValueRef split_parts(Gen *g, const Kernel *k);
+/* A function `void(ptr call, ptr task, i64 parts)` of the module that runs all parts of a task. Not
+ * while another function is being generated. */
+LLVMValueRef split_runner(Gen *g);
 
 /* ---- kernels ---- */
 void kernel_generate(Gen *g, const Kernel *k); /* module.c: by its kind */

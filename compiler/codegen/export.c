@@ -17,6 +17,7 @@ typedef struct Export {
     LLVMModuleRef module;
     LLVMBuilderRef b;
     const Model *model;
+    bool has_threads; /* functions take a DlrtParallel */
     LLVMTypeRef ptr, i64, real, void_;
     LLVMValueRef fn;
     LLVMValueRef call; /* the DlrtCall */
@@ -61,6 +62,7 @@ static void begin(Export *x, const char *function, LLVMTypeRef result, LLVMTypeR
     set_field(x, offsetof(DlrtCall, arena), null);
     set_field(x, offsetof(DlrtCall, inputs), null);
     set_field(x, offsetof(DlrtCall, results), null);
+    set_field(x, offsetof(DlrtCall, parallel), null);
 }
 
 /* The wrapper has the target attributes of what it calls, so that that can be inlined. */
@@ -87,23 +89,25 @@ static void export_init(Export *x) {
     LLVMBuildRetVoid(x->b);
 }
 
-/* params, state, ninputs pointers, nresults pointers, n, [seed, step,] arena */
+/* params, state, ninputs pointers, nresults pointers, n, [seed, step,] arena[, parallel] */
 static void export_run(Export *x, const char *function, uint32_t ninputs, uint32_t nresults,
                        bool trains) {
     uint32_t npointers = ninputs + nresults, n = 0;
-    LLVMTypeRef *types = ARENA_ARRAY(x->ctx->arena, LLVMTypeRef, npointers + 6);
+    LLVMTypeRef *types = ARENA_ARRAY(x->ctx->arena, LLVMTypeRef, npointers + 7);
     types[n++] = x->ptr, types[n++] = x->ptr;
     for (uint32_t i = 0; i < npointers; i++) types[n++] = x->ptr;
     types[n++] = x->i64;
     if (trains) types[n++] = x->i64, types[n++] = x->i64;
     types[n++] = x->ptr;
+    if (x->has_threads) types[n++] = x->ptr;
     begin(x, function, trains ? x->real : x->void_, types, n);
     set_field(x, offsetof(DlrtCall, inputs), pointers(x, 2, ninputs));
     uint32_t after = 2 + npointers;
     set_field(x, offsetof(DlrtCall, n), LLVMGetParam(x->fn, after++));
     if (trains) set_field(x, offsetof(DlrtCall, seed), LLVMGetParam(x->fn, after++));
     if (trains) set_field(x, offsetof(DlrtCall, step), LLVMGetParam(x->fn, after++));
-    set_field(x, offsetof(DlrtCall, arena), LLVMGetParam(x->fn, after));
+    set_field(x, offsetof(DlrtCall, arena), LLVMGetParam(x->fn, after++));
+    if (x->has_threads) set_field(x, offsetof(DlrtCall, parallel), LLVMGetParam(x->fn, after));
     if (!trains) {
         set_field(x, offsetof(DlrtCall, results), pointers(x, 2 + ninputs, nresults));
         call_compiled(x, function);
@@ -125,6 +129,7 @@ void codegen_export(Ctx *ctx, LLVMContextRef llvm, LLVMModuleRef module, const M
                 .module = module,
                 .b = LLVMCreateBuilderInContext(llvm),
                 .model = model,
+                .has_threads = nfunctions && functions[0]->workers > 1,
                 .ptr = LLVMPointerTypeInContext(llvm, 0),
                 .i64 = LLVMInt64TypeInContext(llvm),
                 .real = f64 ? LLVMDoubleTypeInContext(llvm) : LLVMFloatTypeInContext(llvm),

@@ -148,8 +148,7 @@ static void use_expression(void *data, const Expr *e) {
 static void use_kernel(Uses *uses, const Kernel *k) {
     Ctx *ctx = uses->g->ctx;
     if (k->body) ir_visit(ctx, k->body, use_expression, uses);
-    for (uint32_t i = 0; i < k->nalso; i++)
-        ir_visit(ctx, k->also[i].body, use_expression, uses);
+    for (uint32_t i = 0; i < k->nalso; i++) ir_visit(ctx, k->also[i].body, use_expression, uses);
     if (k->row) ir_visit(ctx, k->row, use_expression, uses);
     if (k->row) mark_opaque(uses, k->row);
     for (uint32_t i = 0; i < k->nstores; i++) {
@@ -176,9 +175,12 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
     uint32_t vector = UINT32_MAX;
     for (uint32_t i = 0; i < nindices; i++) {
         Index *index = indices[i];
+        const Range *range = map_get(&g->ranges, index);
         Axis *last = axes.len ? &axes.at[axes.len - 1] : NULL;
-        if (i > 0 && merges(&uses, i - 1)) {
-            last->extent = LLVMBuildNSWMul(g->b, last->extent, gen_i64(g, index->extent), "");
+        if (i > 0 && !range && merges(&uses, i - 1)) {
+            LLVMValueRef inner = gen_i64(g, index->extent);
+            last->extent = LLVMBuildNSWMul(g->b, last->extent, inner, "");
+            if (last->first) last->first = LLVMBuildNSWMul(g->b, last->first, inner, "");
             last->turns = last->turns < 0 ? -1 : last->turns * index->extent;
             last->index = index;
             last->nmerged++;
@@ -189,6 +191,11 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
                            .nmerged = 1,
                            .turns = gen_turns(g, index),
                            .extent = gen_extent(g, index)};
+            if (range) {
+                last->first = range->first;
+                last->turns = range->turns;
+                last->extent = range->extent;
+            }
         }
         last->merged[last->nmerged - 1] = index;
         if (index == k->vector) vector = axes.len - 1;

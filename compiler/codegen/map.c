@@ -9,6 +9,7 @@
 /* ---- points --------------------------------------------------------------------------------- */
 
 void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value) {
+    if (axis->first) value = LLVMBuildNSWAdd(g->b, axis->first, value, "");
     for (uint32_t i = 0; i < axis->nmerged; i++)
         point_set(g, p, axis->merged[i], axis->merged[i] == axis->index ? value : gen_i64(g, 0));
 }

@@ -2,8 +2,8 @@
  *
  * in:   Functions      out: `dl.MODEL.FUNCTION(const DlrtCall *)` for each, and one internal
  * function for each kernel, which gets the addresses of the tensors it touches as parameters.
- * Invariant: nothing outside the module is called, and memory outside the buffers of the plan is
- * never touched.
+ * Invariant: nothing outside the module is called but what the caller gives (DlrtCall.parallel),
+ * and memory outside the buffers of the plan is never touched.
  *
  * Kernels are functions of their own because a parameter can be `noalias`: LLVM then knows that
  * tensors do not overlap. Tensors of one kernel that share their bytes (updates in place) share
@@ -26,6 +26,7 @@ enum {
     CALL_SEED,
     CALL_STEP,
     CALL_ARENA,
+    CALL_PARALLEL,
     CALL_FIELDS
 };
 _Static_assert(sizeof(void *) == 8, "generated code has 64-bit pointers");
@@ -37,6 +38,7 @@ _Static_assert(offsetof(DlrtCall, n) == 8 * CALL_N, "layout of DlrtCall");
 _Static_assert(offsetof(DlrtCall, seed) == 8 * CALL_SEED, "layout of DlrtCall");
 _Static_assert(offsetof(DlrtCall, step) == 8 * CALL_STEP, "layout of DlrtCall");
 _Static_assert(offsetof(DlrtCall, arena) == 8 * CALL_ARENA, "layout of DlrtCall");
+_Static_assert(offsetof(DlrtCall, parallel) == 8 * CALL_PARALLEL, "layout of DlrtCall");
 _Static_assert(sizeof(DlrtCall) == 8 * CALL_FIELDS, "layout of DlrtCall");
 
 enum { BUFFER_ALIGNMENT = 64, SMALL_FLOPS = 1000000, SMALL_KERNELS = 64 };
@@ -361,7 +363,7 @@ static void add_operand_attributes(Gen *g, uint32_t i, const Operand *operand) {
         add_attribute_at(g, g->fn, at, "dereferenceable", (uint64_t)buffer->bytes, false);
 }
 
-enum { EXTRA_N, EXTRA_SEED, EXTRA_STEP, EXTRA_WORKSPACE, EXTRAS };
+enum { EXTRA_N, EXTRA_SEED, EXTRA_STEP, EXTRA_WORKSPACE, EXTRA_PART, EXTRAS };
 
 void kernel_generate(Gen *g, const Kernel *k) {
     switch (k->kind) {
@@ -379,7 +381,9 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     for (uint32_t i = 0; i < n; i++) types[i] = g->ptr;
     types[n + EXTRA_N] = types[n + EXTRA_SEED] = types[n + EXTRA_STEP] = g->i64;
     types[n + EXTRA_WORKSPACE] = g->ptr;
-    LLVMValueRef fn = gen_function(g, name, types, n + EXTRAS);
+    types[n + EXTRA_PART] = g->i64;
+    bool is_split = k->split.index != NULL;
+    LLVMValueRef fn = gen_function(g, name, types, n + (is_split ? EXTRAS : EXTRA_PART));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     g->base = (Map){0};
     for (uint32_t i = 0; i < n; i++) {
@@ -398,7 +402,8 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "noalias", 0, false);
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "align", BUFFER_ALIGNMENT, false);
     LLVMSetValueName2(LLVMGetParam(fn, n + EXTRA_N), "n", 1);
-    g->enclosing = (Map){0};
+    g->enclosing = g->ranges = (Map){0};
+    if (is_split) split_enter(g, k, LLVMGetParam(fn, n + EXTRA_PART));
     kernel_generate(g, k);
     LLVMBuildRetVoid(g->b);
     return fn;
@@ -422,16 +427,59 @@ static LLVMValueRef buffer_address(Gen *g, const Buffer *buffer, const LLVMValue
     return LLVMBuildLoad2(g->b, g->ptr, slot, "");
 }
 
-static void call_kernel(Gen *g, LLVMValueRef fn, const Operands *o, const LLVMValueRef *fields) {
+/* A function whose first parameter is the call, and the fields of it. */
+static LLVMValueRef begin_entry(Gen *g, const char *symbol, uint32_t nparams,
+                                LLVMValueRef *fields) {
+    LLVMTypeRef types[] = {g->ptr, g->i64, g->i64};
+    LLVMValueRef fn = gen_function(g, symbol, types, nparams);
+    add_attribute_at(g, fn, 1, "nonnull", 0, false);
+    add_attribute_at(g, fn, 1, "readonly", 0, false);
+    add_attribute_at(g, fn, 1, "noalias", 0, false);
+    g->call = LLVMGetParam(fn, 0);
+    for (uint32_t i = 0; i < CALL_FIELDS; i++) {
+        bool is_number = i == CALL_N || i == CALL_SEED || i == CALL_STEP;
+        fields[i] = call_field(g, i, is_number ? g->i64 : g->ptr);
+    }
+    return fn;
+}
+
+/* part and worker: of a kernel that is divided; NULL for others. */
+static void call_kernel(Gen *g, LLVMValueRef fn, const Operands *o, const LLVMValueRef *fields,
+                        LLVMValueRef part, LLVMValueRef worker) {
     uint32_t n = o->all.len;
     LLVMValueRef *args = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, n + EXTRAS);
     for (uint32_t i = 0; i < n; i++) args[i] = buffer_address(g, o->all.at[i].buffer, fields);
     args[n + EXTRA_N] = fields[CALL_N];
     args[n + EXTRA_SEED] = fields[CALL_SEED];
     args[n + EXTRA_STEP] = fields[CALL_STEP];
-    args[n + EXTRA_WORKSPACE] = gen_element_address(g, g->i8, fields[CALL_ARENA],
-                                                    gen_i64(g, g->function->workspace_offset));
-    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, n + EXTRAS, "");
+    LLVMValueRef workspace = gen_i64(g, g->function->workspace_offset);
+    if (worker) {
+        LLVMValueRef bytes = gen_i64(g, g->function->worker_bytes);
+        LLVMValueRef before = LLVMBuildNSWMul(g->b, worker, bytes, "");
+        workspace = LLVMBuildNSWAdd(g->b, workspace, before, "");
+    }
+    args[n + EXTRA_WORKSPACE] = gen_element_address(g, g->i8, fields[CALL_ARENA], workspace);
+    args[n + EXTRA_PART] = part;
+    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, n + (part ? EXTRAS : EXTRA_PART),
+                   "");
+}
+
+/* task(call, part, worker): one part of a kernel. */
+static LLVMValueRef task_function(Gen *g, const char *name, LLVMValueRef kernel,
+                                  const Operands *o) {
+    LLVMValueRef fields[CALL_FIELDS];
+    name = arena_printf(g->ctx->arena, "%s.task", name);
+    LLVMValueRef task = begin_entry(g, name, 3, fields);
+    LLVMSetLinkage(task, LLVMInternalLinkage);
+    call_kernel(g, kernel, o, fields, LLVMGetParam(task, 1), LLVMGetParam(task, 2));
+    LLVMBuildRetVoid(g->b);
+    return task;
+}
+
+static void run_task(Gen *g, const Kernel *k, LLVMValueRef task) {
+    LLVMValueRef runner = split_runner(g);
+    LLVMValueRef args[] = {g->call, task, split_parts(g, k)};
+    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(runner), runner, args, 3, "");
 }
 
 const char *codegen_symbol(Ctx *ctx, const char *model, const char *function) {
@@ -452,18 +500,6 @@ static bool is_small(const Function *function) {
     return flops < SMALL_FLOPS && function->kernels.len <= SMALL_KERNELS;
 }
 
-static void begin_entry(Gen *g, const char *symbol, LLVMValueRef *fields) {
-    LLVMValueRef fn = gen_function(g, symbol, &g->ptr, 1);
-    add_attribute_at(g, fn, 1, "nonnull", 0, false);
-    add_attribute_at(g, fn, 1, "readonly", 0, false);
-    add_attribute_at(g, fn, 1, "noalias", 0, false);
-    g->call = LLVMGetParam(fn, 0);
-    for (uint32_t i = 0; i < CALL_FIELDS; i++) {
-        bool is_number = i == CALL_N || i == CALL_SEED || i == CALL_STEP;
-        fields[i] = call_field(g, i, is_number ? g->i64 : g->ptr);
-    }
-}
-
 static void generate_function(Gen *g, const char *model, const Function *function) {
     g->function = function;
     gen_reals(g, function->f64);
@@ -481,10 +517,20 @@ static void generate_function(Gen *g, const char *model, const Function *functio
         const char *name = arena_printf(g->ctx->arena, "%s.%u.%s", symbol, i, k->name);
         fns[i] = kernel_function(g, k, name, &operands[i]);
         if (inlines) add_function_attribute(g, fns[i], "alwaysinline");
+        if (!k->split.index) continue;
+        fns[i] = task_function(g, name, fns[i], &operands[i]);
+        split_runner(g);
     }
     LLVMValueRef fields[CALL_FIELDS];
-    begin_entry(g, symbol, fields);
-    for (uint32_t i = 0; i < nkernels; i++) call_kernel(g, fns[i], &operands[i], fields);
+    begin_entry(g, symbol, 1, fields);
+    g->n = fields[CALL_N];
+    for (uint32_t i = 0; i < nkernels; i++) {
+        const Kernel *k = function->kernels.at[i];
+        if (k->split.index)
+            run_task(g, k, fns[i]);
+        else
+            call_kernel(g, fns[i], &operands[i], fields, NULL, NULL);
+    }
     LLVMBuildRetVoid(g->b);
 }
 

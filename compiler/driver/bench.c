@@ -75,8 +75,8 @@ static bool measure_inference(Bench *b, DlcOptions compile) {
     compile.batch = 1;
     compile.inference = true;
     const DlrtModel *one = dlc_compile(b->driver->dlc, &compile);
-    return one && bench_forward(b->model, b->batch, &b->inference) &&
-           bench_forward(one, 1, &b->inference_one);
+    return one && bench_forward(b->driver, b->model, b->batch, &b->inference) &&
+           bench_forward(b->driver, one, 1, &b->inference_one);
 }
 
 int run_bench(Driver *driver, const Options *options) {
@@ -86,6 +86,7 @@ int run_bench(Driver *driver, const Options *options) {
     if (compile.inference && !compile.batch) compile.batch = 1;
     if (options->compare && !bench_read_old(options->compare, &b.old)) return EXIT_WRONG;
     b.has_old = options->compare != NULL;
+    if (options->threads > 1 && !open_threads(driver, options->threads)) return EXIT_WRONG;
     int status = EXIT_WRONG;
     bool compiled = compile_all(&b, compile);
     if (show_messages(driver, options) == EXIT_GOOD && compiled) {

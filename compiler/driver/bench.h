@@ -79,7 +79,7 @@ double bench_memory_time(const Limits *limits, const DlcTouch *touches, size_t n
 
 /* bench_model.c: false when memory is short. Times the whole and, when asked to, its kernels. */
 bool bench_model(Bench *b);
-bool bench_forward(const DlrtModel *model, int64_t batch, Timed *result);
+bool bench_forward(const Driver *driver, const DlrtModel *model, int64_t batch, Timed *result);
 
 /* bench_old.c: false after a message. */
 bool bench_read_old(const char *path, OldBench *old);

@@ -104,9 +104,11 @@ static void reset(Model *x) {
     x->call.step = 1;
 }
 
-static bool model_open(Model *x, const DlrtModel *m, int64_t batch, uint64_t seed) {
+static bool model_open(Model *x, const Driver *driver, const DlrtModel *m, int64_t batch,
+                       uint64_t seed) {
     *x = (Model){.m = m, .random = seed + 1, .nports = m->ninputs + m->ntargets};
-    x->call = (DlrtCall){.n = batch, .seed = seed, .step = 1};
+    x->call =
+        (DlrtCall){.n = batch, .seed = seed, .step = 1, .parallel = driver_parallel(driver, m)};
     x->inputs = calloc(x->nports + 1, sizeof *x->inputs);
     x->call.params = bench_memory((int64_t)params_bytes(x), 1);
     x->call.state = bench_memory((int64_t)state_bytes(x), 1);
@@ -228,7 +230,7 @@ static bool measure(Bench *b, Model *x) {
 
 bool bench_model(Bench *b) {
     Model x;
-    bool good = model_open(&x, b->model, b->batch, b->options->seed) && measure(b, &x);
+    bool good = model_open(&x, b->driver, b->model, b->batch, b->options->seed) && measure(b, &x);
     model_close(&x);
     return good;
 }
@@ -247,9 +249,9 @@ static bool measure_forward(Model *x, Timed *result) {
     return true;
 }
 
-bool bench_forward(const DlrtModel *model, int64_t batch, Timed *result) {
+bool bench_forward(const Driver *driver, const DlrtModel *model, int64_t batch, Timed *result) {
     Model x;
-    bool good = model_open(&x, model, batch, 0) && measure_forward(&x, result);
+    bool good = model_open(&x, driver, model, batch, 0) && measure_forward(&x, result);
     model_close(&x);
     return good;
 }

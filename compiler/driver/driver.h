@@ -17,7 +17,7 @@ typedef struct Options {
     const char *file; /* the .dl file; NULL in the REPL */
     const char *model, *data, *save, *resume, *weights, *output, *emit, *triple, *cpu, *part,
         *color, *compare;
-    int64_t epochs, steps, batch, count, folds, patience; /* 0: not given */
+    int64_t epochs, steps, batch, count, folds, patience, threads; /* 0: not given */
     uint64_t seed;
     bool has_seed;
     double tolerance;       /* 0: not given */
@@ -44,6 +44,8 @@ typedef struct Driver {
     /* What the last training left, for eval and predict in the REPL. */
     const DlrtModel *model;
     DlrtSession *session;
+    DlrtThreads *threads;
+    int64_t nthreads; /* 0: not opened yet */
 } Driver;
 
 typedef struct Verb {
@@ -93,6 +95,12 @@ typedef struct Run {
     double drawn; /* when the progress line was last drawn */
 } Run;
 
+/* Opens a session for the run's model, with the driver's threads. */
+bool open_session(Run *run, DlrtError *error);
+/* The driver's threads from now on: so many. False after a message. */
+bool open_threads(Driver *driver, int64_t count);
+/* Those of the driver, if a model compiled for so many may use them; else NULL: its own alone. */
+const DlrtParallel *driver_parallel(const Driver *driver, const DlrtModel *model);
 /* Compiles the model and finds its train and data blocks; `reuse`: what the REPL trained last. */
 int open_model(Run *run, Driver *driver, const Options *options, bool reuse);
 int open_data(Run *run);

@@ -111,7 +111,8 @@ static DlrtCall new_call(Generator *g, const void *const *inputs) {
                       .n = 1,
                       .seed = g->sampling.seed,
                       .step = 1,
-                      .arena = g->arena};
+                      .arena = g->arena,
+                      .parallel = driver_parallel(g->run.driver, g->m)};
 }
 
 /* Takes in one token; the scores of the next are then in g->scores. */
@@ -221,6 +222,7 @@ int run_generate(Driver *driver, const Options *options) {
     bool good = find_output(&g);
     if (good) {
         DlcOptions compile = compile_options(options);
+        compile.threads = g.m->workers;
         g.advance = dlc_advance(driver->dlc, &compile);
         good = show_messages(driver, options) == EXIT_GOOD &&
                take_memory(&g, length + (int64_t)strlen(prompt));

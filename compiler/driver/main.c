@@ -79,6 +79,7 @@ DlcOptions compile_options(const Options *options) {
     return (DlcOptions){.model = options->model,
                         .batch = options->batch,
                         .steps = options->epochs ? -1 : options->steps,
+                        .threads = options->threads,
                         .settings = options->settings,
                         .nsettings = options->nsettings,
                         .f64 = options->f64,
@@ -115,6 +116,7 @@ static int run(const Verb *verb, const Options *options) {
     else
         status = show_messages(&driver, options);
     if (driver.session) dlrt_session_close(driver.session);
+    dlrt_threads_close(driver.threads);
     dlc_close(driver.dlc);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("dlc: cannot write to stdout");

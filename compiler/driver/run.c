@@ -39,8 +39,41 @@ static bool means_trained(const Driver *driver, const Options *options) {
            (!options->model || strcmp(options->model, driver->model->name) == 0);
 }
 
+/* ---- threads ---------------------------------------------------------------------------- */
+
+static int64_t thread_count(const Options *options) {
+    return options->threads ? options->threads : dlrt_processors();
+}
+
+bool open_threads(Driver *driver, int64_t count) {
+    DlrtError error = {0};
+    if (driver->nthreads == count) return true;
+    if (driver->session) dlrt_session_use(driver->session, NULL);
+    dlrt_threads_close(driver->threads);
+    driver->threads = dlrt_threads_open(count, &error);
+    driver->nthreads = driver->threads ? count : 0;
+    if (!driver->threads) fprintf(stderr, "error: %s\n", error.message);
+    return driver->threads != NULL;
+}
+
+const DlrtParallel *driver_parallel(const Driver *driver, const DlrtModel *model) {
+    bool fits = driver->threads && driver->nthreads > 1 && driver->nthreads <= model->workers;
+    return fits ? dlrt_threads_parallel(driver->threads) : NULL;
+}
+
+bool open_session(Run *run, DlrtError *error) {
+    run->session = dlrt_session_open(run->model, run->spec.seed, error);
+    run->own_session = true;
+    if (!run->session) return false;
+    dlrt_session_use(run->session, driver_parallel(run->driver, run->model));
+    return true;
+}
+
+/* ---- models and data -------------------------------------------------------------------- */
+
 int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
     *run = (Run){.driver = driver, .options = options};
+    if (!open_threads(driver, thread_count(options))) return EXIT_WRONG;
     reuse = reuse && means_trained(driver, options);
     const DlrtTrainSpec *spec =
         dlc_train_spec(driver->dlc, reuse ? driver->model->name : options->model);
@@ -57,9 +90,11 @@ int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
     if (reuse) {
         run->model = driver->model;
         run->session = driver->session;
+        dlrt_session_use(run->session, driver_parallel(driver, run->model));
         return show_messages(driver, options);
     }
     DlcOptions compile = compile_options(options);
+    compile.threads = driver->nthreads;
     run->model = dlc_compile(driver->dlc, &compile);
     int status = show_messages(driver, options);
     return run->model ? status : EXIT_WRONG;
@@ -212,9 +247,7 @@ static int train(Run *run) {
     DlrtError error = {0};
     DlrtTrained trained;
     int64_t done = 0;
-    run->session = dlrt_session_open(run->model, run->spec.seed, &error);
-    run->own_session = true;
-    if (!run->session) return fail(run, &error);
+    if (!open_session(run, &error)) return fail(run, &error);
     if (options->resume && !dlrt_load(run->session, options->resume, &done, &error))
         return fail(run, &error);
     DlrtTraining training = {.epochs = run->spec.epochs,
@@ -274,9 +307,7 @@ int load_weights(Run *run) {
         close_run(run);
         return EXIT_USAGE;
     }
-    run->session = dlrt_session_open(run->model, run->spec.seed, &error);
-    run->own_session = true;
-    if (!run->session) return fail(run, &error);
+    if (!open_session(run, &error)) return fail(run, &error);
     if (!dlrt_load(run->session, run->options->weights, &epoch, &error)) return fail(run, &error);
     return EXIT_GOOD;
 }

@@ -128,14 +128,12 @@ static int train_fold(Trials *t, Run *run, size_t trial, int64_t fold) {
         close_run(run);
         return EXIT_WRONG;
     }
-    run->session = dlrt_session_open(run->model, run->spec.seed, &error);
-    run->own_session = true;
     DlrtTraining training = {.epochs = run->spec.epochs,
                              .steps = run->spec.steps,
                              .patience = run->spec.patience,
                              .batch = run->model->max_batch,
                              .seed = run->spec.seed};
-    if (!run->session || !start_training(run, &training, &trained, &error))
+    if (!open_session(run, &error) || !start_training(run, &training, &trained, &error))
         return fail(run, &error);
     t->stopped = trained.stopped;
     add_scores(&t->tally, run->model, &trained.valid);

@@ -153,6 +153,21 @@ static int64_t workspace_of(const Planner *p, const Kernel *k) {
     return most;
 }
 
+/* One behind the other for the workers of divided kernels; the first is also that of all others. */
+static void place_workspaces(Planner *p) {
+    Function *f = p->f;
+    f->workers = p->options->workers > 1 ? p->options->workers : 1;
+    for (uint32_t i = 0; i < f->kernels.len; i++) {
+        const Kernel *k = f->kernels.at[i];
+        int64_t bytes = aligned(workspace_of(p, k));
+        if (bytes > f->workspace_bytes) f->workspace_bytes = bytes;
+        if (k->split.index && bytes > f->worker_bytes) f->worker_bytes = bytes;
+    }
+    if (f->workers * f->worker_bytes > f->workspace_bytes)
+        f->workspace_bytes = f->workers * f->worker_bytes;
+    f->arena_bytes = f->workspace_offset + f->workspace_bytes;
+}
+
 static void place_arena(Planner *p) {
     Function *f = p->f;
     Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, f->buffers.len + 1);
@@ -167,11 +182,7 @@ static void place_arena(Planner *p) {
     for (uint32_t i = 0; i < f->buffers.len; i++)
         if (f->buffers.at[i]->place == PLACE_ARENA)
             f->buffers.at[i]->offset = intervals[n++].offset;
-    for (uint32_t i = 0; i < f->kernels.len; i++) {
-        int64_t bytes = workspace_of(p, f->kernels.at[i]);
-        if (bytes > f->workspace_bytes) f->workspace_bytes = bytes;
-    }
-    f->arena_bytes = f->workspace_offset + aligned(f->workspace_bytes);
+    place_workspaces(p);
 }
 
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout) {

@@ -4,8 +4,8 @@
  * in:   normalised Modules, with derivatives      out: a Plan
  * may:  choose                                    may not: change what is computed
  *
- * Every tensor is dense, batch first, and row-major unless Function.storage has another order of its
- * dimensions. A kernel is a loop nest over its free indices:
+ * Every tensor is dense, batch first, and row-major unless Function.storage has another order of
+ * its dimensions. A kernel is a loop nest over its free indices:
  *
  *   MAP       for free:  evaluate all stores' values, then write them
  *   REDUCE    for free:  acc = op over `over` of body;  then the stores, which may read acc;
@@ -53,6 +53,15 @@ typedef struct Roles {
     const Expr *a, *b; /* the two factors (EX_READ): `a` is broadcast, `b` runs along the vector */
 } Roles;
 
+/* How a kernel is divided among threads: along a free index, so that no two parts write or sum the
+ * same element, and the bits are the same whoever runs them. The division depends on nothing but
+ * the kernel; there may be more parts than threads. */
+typedef struct Split {
+    Index *index;  /* NULL: it is not. A SCAN is divided along the batch indices of all its steps */
+    int64_t parts; /* at most; exactly, and all equal, where they divide a known extent */
+    int64_t unit;  /* otherwise each part but the last has a multiple of so many turns */
+} Split;
+
 typedef struct Kernel Kernel;
 struct Kernel {
     KernelKind kind;
@@ -80,6 +89,8 @@ struct Kernel {
     Kernel **steps;
     uint32_t nsteps;
     double flops, example_flops; /* whatever the batch; and for each example of it */
+    double cycles;               /* predicted, for max_batch examples */
+    Split split;                 /* of a step of a scan: nothing */
 };
 
 typedef enum Place {
@@ -106,10 +117,12 @@ typedef struct Function {
     bool f64;
     Vec(Kernel *) kernels;
     Vec(Buffer *) buffers;
-    Map buffer_of;                             /* Tensor* → Buffer*; two tensors may share one */
-    Map storage; /* Tensor* → uint32_t[rank]: its dimensions, outer to inner, if not row-major */
-    int64_t arena_bytes;                       /* includes the workspace */
+    Map buffer_of; /* Tensor* → Buffer*; two tensors may share one */
+    Map storage;   /* Tensor* → uint32_t[rank]: its dimensions, outer to inner, if not row-major */
+    int64_t arena_bytes;                       /* includes the workspaces */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */
+    int64_t workers;      /* threads that may run parts of a kernel at the same time */
+    int64_t worker_bytes; /* from the workspace of a worker to that of the next */
 } Function;
 
 /* Where the parameters and the state lie; the same for all functions of a model. Offsets in bytes.
@@ -125,6 +138,8 @@ typedef struct PlanOptions {
     int64_t vector_bytes; /* 64, 32, 16 */
     uint32_t vector_registers;
     int64_t l1_bytes, l2_bytes;
+    int64_t workers; /* threads; 0: one */
+    bool split_all;  /* for tests: every kernel that can be divided is, however small */
 } PlanOptions;
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,

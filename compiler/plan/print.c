@@ -7,9 +7,9 @@
  *     buffers
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
- * `_` is what the kernel has reduced to at its point, `_2` the second of several reductions.
- * `then` is written to memory, `let` is not;
- * `w.new (in w)` overwrites w.
+ * `8 parts of batch` behind the vectorised index: so many threads can compute the kernel, each a
+ * range of batch. `_` is what the kernel has reduced to at its point, `_2` the second of several
+ * reductions. `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -88,17 +88,24 @@ static void put_stores(Printer *p, const char *indent) {
     }
 }
 
+static void put_split(Text *out, const Kernel *k) {
+    if (k->split.index)
+        text_printf(out, ", %lld parts of %s", (long long)k->split.parts, k->split.index->name);
+    text_put(out, "\n");
+}
+
 static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
     p->kernel = k;
     text_printf(p->out, "%s%s %s", indent, *indent ? "step" : "kernel", k->name);
     if (k->kind == KERNEL_SCAN) {
-        text_printf(p->out, " for %s %s\n", k->time->name, k->direction < 0 ? "down" : "up");
+        text_printf(p->out, " for %s %s", k->time->name, k->direction < 0 ? "down" : "up");
+        put_split(p->out, k);
         for (uint32_t i = 0; i < k->nsteps; i++) put_kernel(p, k->steps[i], "  ");
         return;
     }
     put_indices(p->out, k->free, k->nfree);
     if (k->vector) text_printf(p->out, " along %s", k->vector->name);
-    text_put(p->out, "\n");
+    put_split(p->out, k);
     put_reduction(p, indent);
     put_stores(p, indent);
 }

@@ -10,6 +10,7 @@
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
+ *   split.c     the division of kernels among threads
  *   buffers.c   places in memory
  */
 #ifndef DLC_PLAN_PRIVATE_H
@@ -148,6 +149,7 @@ void plan_fuse(Planner *p);
 /* May the node's value be written where its target's old one lies? Once all nodes are placed. */
 bool plan_may_overwrite(Planner *p, const Node *node);
 void plan_kernels(Planner *p);
+void plan_split(Planner *p);
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout);
 
 /* ---- schedule.c ---- */
@@ -158,6 +160,10 @@ void plan_kind(Planner *p, Kernel *k, Node *node);
 bool plan_reads_once(const Kernel *k);
 /* The vectorised index, once all stores are known. */
 void plan_vector(Planner *p, Kernel *k);
+/* Sets cycles: what a kernel is predicted to take; for a scan, all its turns. */
+void plan_cycles(Planner *p, Kernel *k);
+/* The distance in elements of what a read reaches at the next value of the index. */
+int64_t plan_read_stride(Planner *p, const Expr *read, const Index *index);
 
 /* ---- cost.c ---- */
 /* Scalar operations of an expression, weighted: an addition is 1, an exponential 12. */

@@ -264,7 +264,7 @@ static Index *cheapest_vector(Planner *p, const Kernel *k) {
 /* ---- the vector of a contraction --------------------------------------------------------------
  */
 
-static int64_t stride_of(Planner *p, const Expr *read, const Index *index) {
+int64_t plan_read_stride(Planner *p, const Expr *read, const Index *index) {
     return plan_stride(plan_address(p, read->read.tensor, read->read.subs), index);
 }
 
@@ -273,12 +273,12 @@ static int64_t stride_of(Planner *p, const Expr *read, const Index *index) {
  * stored lane by lane, once for the whole sum; an operand that is not, transposed, once for all
  * rows. */
 static double contract_value(Planner *p, const Kernel *k, Index *index) {
-    int64_t a = stride_of(p, k->roles.a, index), b = stride_of(p, k->roles.b, index);
+    int64_t a = plan_read_stride(p, k->roles.a, index), b = plan_read_stride(p, k->roles.b, index);
     double lanes = (double)p->lanes, sum = plan_points(p, k->over, k->nover);
     double rows =
         a ? plan_points(p, k->roles.n, k->roles.nn) : plan_points(p, k->roles.m, k->roles.nm);
     const Store *store = &k->stores[0];
-    int64_t c = stride_of(p, ir_read_at(p->ctx, store->tensor, store->at), index);
+    int64_t c = plan_read_stride(p, ir_read_at(p->ctx, store->tensor, store->at), index);
     double value = share_of_lanes(p, index);
     if (c != 1) value *= 0.8 * sum / (sum + 2 * lanes);
     if (a != 0 && b != 0) return value * (a == 1 && b == 1 ? 0.5 : 0.1);
@@ -300,4 +300,32 @@ static Index *best_column(Planner *p, const Kernel *k) {
 
 void plan_vector(Planner *p, Kernel *k) {
     k->vector = k->kind == KERNEL_CONTRACT ? best_column(p, k) : cheapest_vector(p, k);
+}
+
+/* ---- predictions ------------------------------------------------------------------------------
+ */
+
+/* Two multiply-adds of vectors a cycle, and what is lost around them. */
+static double contraction_cycles(Planner *p, const Kernel *k) {
+    double points = plan_points(p, k->free, k->nfree) * plan_points(p, k->over, k->nover);
+    return 1.2 * points / (2.0 * (double)(k->vector ? p->lanes : 1));
+}
+
+void plan_cycles(Planner *p, Kernel *k) {
+    Work inner = {.p = p, .k = k}, outer = {.p = p, .k = k};
+    k->cycles = 0;
+    for (uint32_t i = 0; i < k->nsteps; i++) {
+        plan_cycles(p, k->steps[i]);
+        k->cycles += k->steps[i]->cycles * (double)k->time->extent;
+    }
+    if (k->kind == KERNEL_SCAN) return;
+    if (k->body) add_expression(&inner, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) add_expression(&inner, k->also[i].body);
+    add_stores(&outer);
+    double points = plan_points(p, k->free, k->nfree);
+    if (k->kind == KERNEL_SCATTER) points /= (double)k->free[k->scatter_dim]->extent;
+    if (k->kind == KERNEL_CONTRACT)
+        k->cycles = contraction_cycles(p, k) + points * work_cost(&outer, k->vector);
+    else
+        k->cycles = points * kernel_cost(k, &inner, &outer, k->vector);
 }

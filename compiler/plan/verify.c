@@ -4,6 +4,7 @@
  * its accumulator, and, at the same point, its own earlier stores;
  *   - what is overwritten is read by no later kernel under its old name;
  *   - roles, vector and scatter are such as codegen takes them;
+ *   - a kernel is divided along an index along which each of its stores is;
  *   - buffers that live at the same time share no byte, unless they are one.
  */
 #include "plan/private.h"
@@ -102,6 +103,15 @@ static void check_scatter(Check *c) {
     DLC_ASSERT(c->ctx, contains(k->free, k->nfree, store->at[k->scatter_dim]), k->span);
 }
 
+static void check_split(Check *c, const Kernel *k) {
+    const Split *split = &k->split;
+    if (!split->index) return;
+    DLC_ASSERT(c->ctx, contains(k->free, k->nfree, split->index), k->span);
+    DLC_ASSERT(c->ctx, split->parts > 1 && split->unit > 0, k->span);
+    DLC_ASSERT(c->ctx, k->kind != KERNEL_SCATTER || k->stores[0].at[k->scatter_dim] != split->index,
+               k->span);
+}
+
 static void note_stores(Check *c, const Kernel *k) {
     for (uint32_t i = 0; i < k->nstores; i++) {
         Tensor *tensor = k->stores[i].tensor;
@@ -122,6 +132,7 @@ static void check_kernel(Check *c, const Kernel *k) {
     DLC_ASSERT(c->ctx, has_vector, k->span);
     check_roles(c);
     check_scatter(c);
+    check_split(c, k);
     check_stores(c);
     note_stores(c, k);
 }

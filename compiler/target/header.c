@@ -18,7 +18,7 @@ static const char *const reserved[] = {
     "switch", "template", "this", "throw", "true", "try", "typedef", "typeof", "union", "unsigned",
     "using", "virtual", "void", "volatile", "while", "xor",
     /* the parameters that every function has */
-    "params", "state", "n", "seed", "step", "arena"};
+    "params", "state", "n", "seed", "step", "arena", "parallel"};
 
 const char *target_identifier(Ctx *ctx, const char *name) {
     char *id = arena_strdup(ctx->arena, name);
@@ -73,8 +73,12 @@ static void put_sizes(Header *h) {
                 (long long)m->params_elements, h->real);
     text_printf(h->out, "#define %s_STATE %lld /* %ss; may be 0 */\n", h->macro,
                 (long long)m->state_elements, h->real);
-    text_printf(h->out, "#define %s_ARENA %lld /* bytes, 64-byte aligned */\n\n", h->macro,
+    text_printf(h->out, "#define %s_ARENA %lld /* bytes, 64-byte aligned */\n", h->macro,
                 (long long)m->arena_bytes);
+    if (m->workers > 1)
+        text_printf(h->out, "#define %s_WORKERS %lld /* threads in a call, at most */\n", h->macro,
+                    (long long)m->workers);
+    text_put(h->out, "\n");
     if (!m->nparams) return;
     text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major. */\n",
                 h->real);
@@ -86,6 +90,32 @@ static void put_sizes(Header *h) {
         text_put(h->out, " */\n");
     }
     text_put(h->out, "\n");
+}
+
+/* The same type for all models of a program. */
+static const char threads_text[] =
+    "/* Your threads, for calls that are to use several; without (NULL) a call uses its own.\n"
+    " * `run` must call task(argument, part, worker) once for each part in 0 .. parts-1, in any\n"
+    " * order and in any threads, and return when all have ended. `worker` must be in\n"
+    " * 0 .. WORKERS-1, and not be the same in two calls that go on at the same time: with OpenMP\n"
+    " *\n"
+    " *     #pragma omp parallel for schedule(dynamic) num_threads(WORKERS)\n"
+    " *     for (int64_t part = 0; part < parts; part++)\n"
+    " *         task(argument, part, omp_get_thread_num());\n"
+    " *\n"
+    " * The results have the same bits for any number of threads. */\n"
+    "#ifndef DLC_PARALLEL\n"
+    "#define DLC_PARALLEL\n"
+    "struct dlc_parallel {\n"
+    "    void (*run)(void *context,\n"
+    "                void (*task)(const void *argument, int64_t part, int64_t worker),\n"
+    "                const void *argument, int64_t parts);\n"
+    "    void *context;\n"
+    "};\n"
+    "#endif\n\n";
+
+static const char *last_parameter(const Header *h) {
+    return h->model->workers > 1 ? ", const struct dlc_parallel *parallel" : "";
 }
 
 static void put_functions(Header *h, bool trains) {
@@ -102,7 +132,7 @@ static void put_functions(Header *h, bool trains) {
                 h->real);
     put_ports(h, m->inputs, m->ninputs, false);
     put_ports(h, m->outputs, m->noutputs, true);
-    text_put(out, "int64_t n, void *arena);\n");
+    text_printf(out, "int64_t n, void *arena%s);\n", last_parameter(h));
     if (!trains) return;
     text_printf(
         out,
@@ -116,7 +146,8 @@ static void put_functions(Header *h, bool trains) {
     text_printf(out, "%s %s_step(%s *params, %s *state, ", h->real, h->name, h->real, h->real);
     put_ports(h, m->inputs, m->ninputs, false);
     put_ports(h, m->targets, m->ntargets, false);
-    text_put(out, "int64_t n, uint64_t seed, uint64_t step, void *arena);\n");
+    text_printf(out, "int64_t n, uint64_t seed, uint64_t step, void *arena%s);\n",
+                last_parameter(h));
 }
 
 void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains) {
@@ -124,9 +155,11 @@ void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains) {
     Header h = {
         ctx, out, model, name, upper(ctx, name), model->real_bytes == 8 ? "double" : "float"};
     text_printf(out, "/* Model `%s`, compiled by dlc.\n *\n", model->name);
-    text_put(out, " * The functions call nothing, allocate nothing and keep nothing: all memory is "
-                  "the caller's.\n"
-                  " * params, state and arena must be 64-byte aligned; the arena needs no "
+    text_printf(out,
+                " * The functions call nothing%s, allocate nothing and keep nothing: all memory is "
+                "the caller's.\n",
+                model->workers > 1 ? " but `parallel`" : "");
+    text_put(out, " * params, state and arena must be 64-byte aligned; the arena needs no "
                   "initialisation and\n"
                   " * may be used for other things between calls. Two threads may call at the same "
                   "time with\n"
@@ -135,6 +168,7 @@ void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains) {
                 h.macro, h.macro);
     text_put(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     put_sizes(&h);
+    if (model->workers > 1) text_put(out, threads_text);
     put_functions(&h, trains);
     text_put(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }

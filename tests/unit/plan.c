@@ -485,30 +485,38 @@ static void same_text(void) {
     free(texts[1]);
 }
 
+static void all(bool f64) {
+    perceptrons(12, 20, 5, 40, f64);
+    perceptrons(17, 33, 10, 7, f64);
+    perceptrons(1, 1, 2, 1, f64);
+    classifiers(10, 33, f64);
+    classifiers(3, 1, f64);
+    classifiers(40, 20, f64);
+    convolutions(1, 0, 3, f64, false);
+    convolutions(1, 1, 6, f64, true);
+    convolutions(2, 1, 5, f64, false);
+    convolutions(2, 2, 1, f64, true);
+    embeddings(50, 9, f64);
+    embeddings(2, 4, f64);
+    batch_norms(20, f64);
+    batch_norms(13, f64);
+    recurrences(5, 8, 4, f64);
+    recurrences(3, 17, 9, f64);
+    recurrences(1, 2, 1, f64);
+    exchanges(f64);
+    sums_of_targets(f64);
+    draws(17, f64);
+    draws(5, f64);
+}
+
 int main(void) {
     for (int f64 = 0; f64 < 2; f64++) {
-        perceptrons(12, 20, 5, 40, f64);
-        perceptrons(17, 33, 10, 7, f64);
-        perceptrons(1, 1, 2, 1, f64);
-        classifiers(10, 33, f64);
-        classifiers(3, 1, f64);
-        classifiers(40, 20, f64);
-        convolutions(1, 0, 3, f64, false);
-        convolutions(1, 1, 6, f64, true);
-        convolutions(2, 1, 5, f64, false);
-        convolutions(2, 2, 1, f64, true);
-        embeddings(50, 9, f64);
-        embeddings(2, 4, f64);
-        batch_norms(20, f64);
-        batch_norms(13, f64);
-        recurrences(5, 8, 4, f64);
-        recurrences(3, 17, 9, f64);
-        recurrences(1, 2, 1, f64);
-        exchanges(f64);
-        sums_of_targets(f64);
-        draws(17, f64);
-        draws(5, f64);
+        rig_divides = false;
+        all(f64);
     }
+    rig_divides = true;
+    all(true);
+    EXPECT(rig_divided > 100);
     for (uint32_t i = 0; i < 40; i++) placements(i * 3, i);
     same_text();
     TEST_END();

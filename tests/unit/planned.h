@@ -37,6 +37,10 @@ typedef struct Rig {
     char *text; /* the printed plan, when kept */
 } Rig;
 
+/* Is every kernel divided, and are the last parts run first? How many were. */
+static bool rig_divides;
+static int64_t rig_divided;
+
 static void rig_open(Rig *r, const char *what, int64_t n, int64_t max_batch, bool f64) {
     memset(r, 0, sizeof *r);
     ctx_init(&r->ctx);
@@ -174,6 +178,14 @@ static void rig_compare(const Rig *r, const Tensor *t, const void *data, const d
     }
 }
 
+/* Somebody's threads: one, which runs the parts from the last to the first, as various workers. */
+enum { RIG_WORKERS = 3 };
+
+static void rig_parts(void *context, DlrtTask *task, const void *argument, int64_t parts) {
+    rig_divided++;
+    for (int64_t part = parts; part-- > 0;) task(argument, part, part % RIG_WORKERS);
+}
+
 static void rig_plan(Rig *r) {
     Tensor *inputs[RIG_ARRAYS], *params[RIG_ARRAYS], *states[RIG_ARRAYS];
     uint32_t ninputs = 0, nparams = 0, nstates = 0;
@@ -190,7 +202,9 @@ static void rig_plan(Rig *r) {
                            .vector_bytes = r->machine->vector_bytes,
                            .vector_registers = r->machine->vector_registers,
                            .l1_bytes = r->machine->l1_bytes,
-                           .l2_bytes = r->machine->l2_bytes};
+                           .l2_bytes = r->machine->l2_bytes,
+                           .workers = RIG_WORKERS,
+                           .split_all = rig_divides};
     r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4);
     r->f = plan_function(&r->ctx, r->m, "run", inputs, ninputs, r->layout, &options);
     plan_verify(&r->ctx, r->f);
@@ -263,6 +277,7 @@ static void rig_run(Rig *r) {
     DlrtFunction *function;
     memcpy(&function, &address, sizeof function);
     RigRun run = rig_memory_of(r);
+    DlrtParallel parallel = {rig_parts, NULL};
     DlrtCall call = {.params = run.params,
                      .state = run.state,
                      .inputs = run.inputs,
@@ -270,7 +285,8 @@ static void rig_run(Rig *r) {
                      .n = r->n,
                      .seed = 7,
                      .step = 3,
-                     .arena = rig_memory(r->f->arena_bytes, 64)};
+                     .arena = rig_memory(r->f->arena_bytes, 64),
+                     .parallel = rig_divides ? &parallel : NULL};
     function(&call);
     rig_check(r, &run, &values);
     target_jit_free(jit);

@@ -104,8 +104,8 @@ static void train_by_hand(const DlrtModel *model, const DlrtData *data, float *w
                 memcpy(y + i, dlrt_data_example(data, DLRT_TRAIN, 1, e), 4);
             }
             float loss;
-            DlrtCall call = {w,      v,    (const void *[]){x, y}, (void *[]){&loss}, count, seed,
-                             ++step, arena};
+            DlrtCall call = {
+                w, v, (const void *[]){x, y}, (void *[]){&loss}, count, seed, ++step, arena, NULL};
             model->step(&call);
         }
     }

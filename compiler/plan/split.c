@@ -1,0 +1,175 @@
+/* plan/split.c: which kernels are divided among threads, along which index, into how many parts.
+ *
+ * in:   kernels      out: their cycles and splits
+ *
+ * A part must be worth what it costs to hand it to another thread: some microseconds when that
+ * thread sleeps, less than one when it is awake. So small kernels, and with them small models, stay
+ * whole. What is divided depends on the kernel alone, never on the number of threads: results have
+ * the same bits for any number.
+ */
+#include "plan/private.h"
+
+enum {
+    PART_CYCLES = 25000, /* about 8 microseconds */
+    MOST_PARTS = 16,
+    ROWS = 8, /* of the tiles of contractions */
+};
+
+typedef struct Choice {
+    Planner *p;
+    const Kernel *kernel;
+    int64_t wanted; /* parts */
+    Split split;
+    double value;
+} Choice;
+
+static bool contains(Index *const *list, uint32_t n, const Index *index) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == index) return true;
+    return false;
+}
+
+/* The largest number of equal parts of whole units; of parts so large that a broken unit in each
+ * does not matter; 1: there is none. */
+static int64_t equal_parts(int64_t extent, int64_t wanted, int64_t unit) {
+    for (int64_t parts = wanted; parts > 1; parts--) {
+        if (extent % parts) continue;
+        int64_t turns = extent / parts;
+        if (turns % unit == 0 || turns >= 4 * unit) return parts;
+    }
+    return 1;
+}
+
+/* Few parts are dealt out unevenly. */
+static double share_busy(int64_t parts) {
+    return (double)parts / (double)(parts + 2);
+}
+
+static void consider(Choice *c, Index *index, int64_t unit, double value) {
+    bool is_batch = index->extent == EXTENT_BATCH;
+    if (c->p->options->split_all) unit = 1;
+    int64_t extent = is_batch ? c->p->m->max_batch : index->extent;
+    int64_t units = extent / unit, parts = units < c->wanted ? units : c->wanted;
+    int64_t equal = is_batch ? 1 : equal_parts(extent, c->wanted, unit);
+    bool is_uneven = !is_batch && equal * 2 < parts;
+    if (!is_batch && !is_uneven) parts = equal;
+    if (parts < 2) return;
+    value *= share_busy(parts) * (is_uneven ? 0.8 : 1);
+    if (value <= c->value) return;
+    c->value = value;
+    c->split = (Split){index, parts, unit};
+}
+
+/* ---- contractions -----------------------------------------------------------------------------
+ */
+
+/* An index of one operand along which tiles lie, or one around them. */
+static void consider_side(Choice *c, Index *const *indices, uint32_t n, const Expr *other) {
+    const Kernel *k = c->kernel;
+    for (uint32_t i = 0; i < n; i++) {
+        Index *index = indices[i];
+        int64_t unit = index == k->vector ? 2 * c->p->lanes : n == 1 ? ROWS : 1;
+        bool has_vector = contains(indices, n, k->vector);
+        /* Parts along the rows each bring the columns into the order of the lanes, again. */
+        bool again = !has_vector && k->vector && plan_read_stride(c->p, other, k->vector) != 1;
+        double value = index == k->vector ? 0.97 : again ? 0.6 : 1;
+        consider(c, index, unit, value - 0.01 * i);
+    }
+}
+
+static void consider_contraction(Choice *c) {
+    const Roles *r = &c->kernel->roles;
+    for (uint32_t i = 0; i < r->nbatch; i++)
+        consider(c, r->batch[i], r->batch[i] == c->kernel->vector ? 2 * c->p->lanes : 1,
+                 1.05 - 0.01 * i);
+    consider_side(c, r->m, r->nm, r->b);
+    consider_side(c, r->n, r->nn, r->a);
+}
+
+/* ---- other kernels ----------------------------------------------------------------------------
+ */
+
+/* Outer indices leave long inner loops. */
+static void consider_free(Choice *c) {
+    const Kernel *k = c->kernel;
+    for (uint32_t i = 0; i < k->nfree; i++) {
+        Index *index = k->free[i];
+        bool is_vector = index == k->vector;
+        bool is_row = k->kind == KERNEL_SCATTER && k->stores[0].at[k->scatter_dim] == index;
+        if (is_row) continue;
+        consider(c, index, is_vector ? 4 * c->p->lanes : 1, (is_vector ? 0.7 : 1) - 0.05 * i);
+    }
+}
+
+static Index *batch_index(const Kernel *k) {
+    for (uint32_t i = 0; i < k->nfree; i++)
+        if (k->free[i]->extent == EXTENT_BATCH) return k->free[i];
+    return NULL;
+}
+
+/* Does a step read what the scan writes at another example? */
+typedef struct Foreign {
+    const Planner *p;
+    const Kernel *scan, *step;
+    bool found;
+} Foreign;
+
+static bool is_written(const Foreign *f, const Tensor *tensor) {
+    const Tensor *base = plan_base(f->p, tensor);
+    for (uint32_t i = 0; i < f->scan->nsteps; i++)
+        for (uint32_t s = 0; s < f->scan->steps[i]->nstores; s++)
+            if (plan_base(f->p, f->scan->steps[i]->stores[s].tensor) == base) return true;
+    return false;
+}
+
+static void look_for_foreign(void *data, const Expr *e) {
+    Foreign *f = data;
+    if (e->kind != EX_READ || plan_accumulates(f->step, e->read.tensor)) return;
+    const Tensor *tensor = e->read.tensor;
+    if (!is_written(f, tensor)) return;
+    const Expr *own = ir_index_value(f->p->ctx, batch_index(f->step));
+    bool is_own = tensor->rank && tensor->dims[0] == EXTENT_BATCH && e->read.subs[0] == own;
+    if (!is_own) f->found = true;
+}
+
+static void look_at_expression(void *data, const Kernel *k, const Expr *e) {
+    Foreign *f = data;
+    ir_visit(f->p->ctx, e, look_for_foreign, f);
+}
+
+/* A recurrence in which no example looks at another one: each thread has some of them for all the
+ * time. */
+static void consider_scan(Choice *c) {
+    const Kernel *scan = c->kernel;
+    Foreign foreign = {.p = c->p, .scan = scan};
+    for (uint32_t i = 0; i < scan->nsteps; i++) {
+        const Kernel *k = scan->steps[i];
+        foreign.step = k;
+        if (!batch_index(k) || k->kind == KERNEL_SCATTER) return;
+        for (uint32_t s = 0; s < k->nstores; s++)
+            if (k->stores[s].at[0] != batch_index(k)) return;
+        plan_kernel_expressions(k, look_at_expression, &foreign);
+    }
+    if (!foreign.found) consider(c, batch_index(scan->steps[0]), ROWS, 1);
+}
+
+static void split_kernel(Planner *p, Kernel *k) {
+    double wanted = p->options->split_all ? MOST_PARTS : k->cycles / PART_CYCLES;
+    if (wanted < 2) return;
+    Choice c = {.p = p, .kernel = k, .wanted = wanted < MOST_PARTS ? (int64_t)wanted : MOST_PARTS};
+    switch (k->kind) {
+    case KERNEL_CONTRACT: consider_contraction(&c); break;
+    case KERNEL_MAP:
+    case KERNEL_REDUCE:
+    case KERNEL_SCATTER: consider_free(&c); break;
+    case KERNEL_SCAN: consider_scan(&c); break;
+    }
+    k->split = c.split;
+}
+
+void plan_split(Planner *p) {
+    for (uint32_t i = 0; i < p->f->kernels.len; i++) {
+        plan_cycles(p, p->f->kernels.at[i]);
+        split_kernel(p, p->f->kernels.at[i]);
+    }
+}
