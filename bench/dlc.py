@@ -91,7 +91,7 @@ class Dlc:
         if mode == "cold":
             return [self.cold()]
         folder = self.build(mode)
-        lines, why = measure.run([folder / "program", mode, folder, given.seconds], given)
+        lines, why = measure.run([folder / "program", mode, folder, given.seconds, *(["processor"] if given.processor else [])], given)
         if not lines:
             raise SystemExit(f"{model}: {why}")
         return [lines[0] | {"peer": "dlc"}]
@@ -108,10 +108,10 @@ class Dlc:
         words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--json"]
         times, foreign = [], []
         for _ in range(COLD_RUNS):
-            lines, wall = measure.run(words + self.given.dlc_options.split(), self.given)
+            lines, seconds = measure.run(words + self.given.dlc_options.split(), self.given)
             if not lines:
-                raise SystemExit(f"{self.model}: {wall}")
-            times.append(wall * 1e3)
+                raise SystemExit(f"{self.model}: {seconds}")
+            times.append(seconds * 1e3)
             foreign.append(lines[0]["foreign"])
         return {"peer": "dlc", "median_ms": statistics.median(times), "min_ms": min(times),
                 "foreign": statistics.mean(foreign)}

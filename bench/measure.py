@@ -23,15 +23,16 @@ def children():
 
 def run(words, given, environment=None):
     """Runs a program on as many cores as it has threads. Its JSON lines, each with the processors that others used
-    meanwhile, and the seconds from its start to its end; (None, message) when it failed."""
+    meanwhile, and the seconds from its start to its end, or those that the processor worked for it; (None, message) when
+    it failed."""
     threads = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")}
     cores = sorted(os.sched_getaffinity(0))[:given.threads]
     own, all_, start = children(), busy(), time.time()
     said = subprocess.run([str(w) for w in words], capture_output=True, text=True,
                           env=os.environ | threads | {"BENCH_T0": repr(start)} | (environment or {}),
                           preexec_fn=lambda: os.sched_setaffinity(0, cores))
-    wall = time.time() - start
-    foreign = max(0.0, (busy() - all_ - (children() - own)) / wall)
+    wall, worked = time.time() - start, children() - own
+    foreign = max(0.0, (busy() - all_ - worked) / wall)
     lines = []
     for line in said.stdout.splitlines():
         try:
@@ -40,7 +41,7 @@ def run(words, given, environment=None):
             pass
     if said.returncode or not lines:
         return None, said.stderr.strip()[-300:] or f"exit status {said.returncode}"
-    return lines, wall
+    return lines, worked if given.processor else wall
 
 
 # ---- tables -----------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def report(results, good, given):
     """For each mode and model: dlc, the best variant of each peer, and how many times dlc is faster."""
     table = collect(results)
     for mode in dict.fromkeys(mode for mode, _ in table):
-        print(f"\n{mode}, {given.threads} thread{'s' if given.threads > 1 else ''}: "
+        print(f"\n{mode}, {given.threads} thread{'s' if given.threads > 1 else ''}, {given.clock} time: "
               "median (least); ratio = peer / dlc of the medians (of the least); GFLOP/s of the least")
         for (its_mode, model), row in table.items():
             if its_mode == mode and "dlc" in row:

@@ -8,6 +8,7 @@ import subprocess
 
 import measure
 
+CLOCKS = pathlib.Path(__file__).resolve().parent / "processor"
 PYTHON = os.environ.get("PEER_PYTHON", "/usr/bin/python3")
 
 
@@ -32,7 +33,11 @@ class Peer:
         return mode in self.modes and (not self.only or model in self.only)
 
     def measure(self, model, mode, given):
-        lines, why = measure.run(self.words(model, mode, given), given, self.environment)
+        environment = self.environment
+        if given.processor:
+            paths = [str(CLOCKS), *environment.get("PYTHONPATH", "").split(":")]
+            environment = environment | {"PYTHONPATH": ":".join(p for p in paths if p)}
+        lines, why = measure.run(self.words(model, mode, given), given, environment)
         if not lines:
             print(f"  {self.label} on {model} failed: {why}", flush=True)
             return []
@@ -127,7 +132,8 @@ def hand_peers(given):
     """The suite's two smallest models by hand in C, with oneDNN's matrix product."""
     program = given.work / "hand"
     given.work.mkdir(parents=True, exist_ok=True)
-    built = subprocess.run(["cc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-w", "-o", program,
+    clock = ["-include", CLOCKS / "clock.h"] if given.processor else []
+    built = subprocess.run(["cc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-w", *clock, "-o", program,
                             pathlib.Path(given.peers) / "hand/hand.c", "-ldnnl", "-lm"], capture_output=True, text=True)
     if built.returncode:
         print("hand-written C is left out: it needs oneDNN (libdnnl-dev)")
@@ -143,6 +149,9 @@ def hand_peers(given):
 
 
 def onnx_peers(given):
+    if given.processor:
+        print("ONNX Runtime is left out: its clock is that on the wall")
+        return []
     modules, models = os.environ.get("PEER_NODE_MODULES"), os.environ.get("PEER_ONNX")
     if not modules or not models or not shutil.which("node"):
         print("ONNX Runtime is left out: set PEER_NODE_MODULES and PEER_ONNX")

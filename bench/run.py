@@ -41,12 +41,17 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2, help="of steps, after a second of warm-up")
     parser.add_argument("--threads", type=int, default=1, help="of the peers, and cores that a process may use")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall",
+                        help="processor: the time that it worked for each program; for one thread, on a machine that is not idle")
     parser.add_argument("--dlc-options", default="", help="more options for `dlc compile` and `dlc train`")
     parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "dlc-bench"))
     parser.add_argument("--out", help="file to which JSON lines are added")
     given = parser.parse_args()
     if not given.peers:
         parser.error("--peers FOLDER is missing (or set DLC_PEERS)")
+    given.processor = given.clock == "processor"
+    if given.processor and given.threads > 1:
+        parser.error("--clock processor goes with one thread")
     return given
 
 
@@ -76,7 +81,7 @@ def measure_model(model, mode, given, programs, results):
         if not program.can(model, mode):
             continue
         for result in program.measure(model, mode, given):
-            result |= {"model": model, "mode": mode, "threads": given.threads, "time": round(time.time())}
+            result |= {"model": model, "mode": mode, "threads": given.threads, "clock": given.clock, "time": round(time.time())}
             results.append(result)
             print(f"  {mode:5} {model:9} {result['peer'] + ' ' + result.get('variant', ''):38} "
                   f"median {result['median_ms']:11.5f} ms   min {result['min_ms']:11.5f}   "

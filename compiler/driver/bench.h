@@ -66,6 +66,13 @@ typedef struct Bench {
     OldBench old;
 } Bench;
 
+/* The time since a moment: what a clock on the wall says or, where that is long and another process
+ * had the processor meanwhile, the processor's time that this thread used. */
+typedef struct Moment {
+    double wall, processor;
+} Moment;
+Moment bench_begin(void);
+double bench_end(Moment begin);
 /* Sorts the samples. */
 Timed bench_timed(double *samples, size_t n);
 /* count * bytes, 64-byte aligned and zero; NULL when there is no such memory. */

@@ -15,9 +15,9 @@ enum { PROBE_RUNS = 60, LEAST_RUNS = 5, WARM_TURNS = 2000, VECTORS = 8, ARRAYS =
 #define MEMORY_BYTES ((int64_t)128 << 20)
 
 static double seconds_of(DlcProbe *probe, void *memory, int64_t vectors, int64_t turns) {
-    double begin = driver_now();
+    Moment begin = bench_begin();
     probe(memory, vectors, turns);
-    return driver_now() - begin;
+    return bench_end(begin);
 }
 
 /* Turns a second. */

@@ -132,12 +132,12 @@ static bool model_open(Model *x, const Driver *driver, const DlrtModel *m, int64
 /* ---- timing ---------------------------------------------------------------------------------- */
 
 static double run_group(Model *x, DlrtFunction *function, int64_t group) {
-    double begin = driver_now();
+    Moment begin = bench_begin();
     for (int64_t i = 0; i < group; i++) {
         function(&x->call);
         x->call.step++;
     }
-    return (driver_now() - begin) / (double)group;
+    return bench_end(begin) / (double)group;
 }
 
 /* Runs for a while, so that memory and clock are awake; how many runs make a group. */
@@ -156,23 +156,20 @@ static int64_t warm_up(Model *x, DlrtFunction *function) {
 /* What reading the clock costs. */
 static double clock_seconds(void) {
     double samples[CLOCK_RUNS];
-    double begin = driver_now();
-    for (int i = 0; i < CLOCK_RUNS; i++) {
-        double end = driver_now();
-        samples[i] = end - begin;
-        begin = end;
-    }
+    for (int i = 0; i < CLOCK_RUNS; i++) samples[i] = bench_end(bench_begin());
     return bench_timed(samples, CLOCK_RUNS).least;
+}
+
+static double difference(double more, double less) {
+    return more > less ? more - less : 0;
 }
 
 /* A step, kernel by kernel. */
 static void run_kernels(Model *x, const Bench *b, double *samples, size_t sample, double clock) {
-    double begin = driver_now();
     for (size_t i = 0; i < b->nkernels; i++) {
+        Moment begin = bench_begin();
         b->plan->kernels[i].run(&x->call);
-        double end = driver_now(), seconds = end - begin - clock;
-        samples[i * MOST_SAMPLES + sample] = seconds > 0 ? seconds : 0;
-        begin = end;
+        samples[i * MOST_SAMPLES + sample] = difference(bench_end(begin), clock);
     }
     x->call.step++;
 }
@@ -181,16 +178,12 @@ static void run_kernels(Model *x, const Bench *b, double *samples, size_t sample
 static void run_beginnings(Model *x, const Bench *b, double *samples, size_t sample,
                            int64_t group) {
     for (size_t n = 1; n <= b->nkernels; n++) {
-        double begin = driver_now();
+        Moment begin = bench_begin();
         for (int64_t g = 0; g < group; g++)
             for (size_t i = 0; i < n; i++) b->plan->kernels[i].run(&x->call);
-        samples[(n - 1) * MOST_SAMPLES + sample] = (driver_now() - begin) / (double)group;
+        samples[(n - 1) * MOST_SAMPLES + sample] = bench_end(begin) / (double)group;
         reset(x);
     }
-}
-
-static double difference(double more, double less) {
-    return more > less ? more - less : 0;
 }
 
 static void set_times(Bench *b, double *samples, size_t n, bool beginnings) {

@@ -156,14 +156,9 @@ void bench_show(const Bench *b) {
     for (size_t i = 0; i < b->nkernels; i++) show_kernel(b, &b->kernels[i]);
     putchar('\n');
     show_totals(b);
-    puts(
-        "\n"
-        "GFLOP/s are of the least time. A time is predicted from the plan and the machine's "
-        "limits: "
-        "that of the\n"
-        "operations (flop) or of the memory touched (byte), whichever is longer. Where others want "
-        "the processor,\n"
-        "the sum of the kernels' least times is nearest to what an idle machine does.");
+    puts("\nGFLOP/s are of the least time. A time is predicted from the plan and the machine: that "
+         "of "
+         "the operations\n(flop) or of the memory touched (byte), whichever is longer.");
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
