@@ -20,14 +20,14 @@ static double processor_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-Moment bench_begin(void) {
-    double processor = processor_seconds();
+Moment bench_begin(const DlrtParallel *parallel) {
+    double processor = parallel ? 0 : processor_seconds();
     return (Moment){.wall = driver_now(), .processor = processor};
 }
 
 double bench_end(Moment begin) {
     double wall = driver_now() - begin.wall;
-    if (wall < LONG_SECONDS) return wall;
+    if (wall < LONG_SECONDS || begin.processor == 0) return wall;
     double processor = processor_seconds() - begin.processor;
     return processor < wall ? processor : wall;
 }
@@ -113,8 +113,9 @@ int run_bench(Driver *driver, const Options *options) {
     int status = EXIT_WRONG;
     bool compiled = compile_all(&b, compile);
     if (show_messages(driver, options) == EXIT_GOOD && compiled) {
-        bool measured = bench_machine(b.plan, &b.limits) && predict_kernels(&b) &&
-                        bench_model(&b) && measure_inference(&b, compile);
+        bool measured =
+            bench_machine(b.plan, driver_parallel(driver, b.model), options->threads, &b.limits) &&
+            predict_kernels(&b) && bench_model(&b) && measure_inference(&b, compile);
         if (measured && options->json)
             bench_json(&b);
         else if (measured)

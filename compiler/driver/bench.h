@@ -24,6 +24,8 @@ typedef struct MemoryLevel {
 
 enum { MEMORY_LEVELS = 4 };
 typedef struct Limits {
+    const DlrtParallel *parallel; /* NULL: one thread */
+    int64_t threads;
     double flops; /* a second */
     uint32_t nlevels;
     MemoryLevel levels[MEMORY_LEVELS];
@@ -66,12 +68,12 @@ typedef struct Bench {
     OldBench old;
 } Bench;
 
-/* The time since a moment: what a clock on the wall says or, where that is long and another process
- * had the processor meanwhile, the processor's time that this thread used. */
+/* The time since a moment: what a clock on the wall says or, where that is long, one thread works
+ * alone and another process had its processor meanwhile, the processor's time that it used. */
 typedef struct Moment {
-    double wall, processor;
+    double wall, processor; /* 0: not asked for */
 } Moment;
-Moment bench_begin(void);
+Moment bench_begin(const DlrtParallel *parallel);
 double bench_end(Moment begin);
 /* Sorts the samples. */
 Timed bench_timed(double *samples, size_t n);
@@ -79,7 +81,8 @@ Timed bench_timed(double *samples, size_t n);
 void *bench_memory(int64_t count, int64_t bytes);
 
 /* bench_machine.c: false when memory is short. */
-bool bench_machine(const DlcBench *plan, Limits *limits);
+bool bench_machine(const DlcBench *plan, const DlrtParallel *parallel, int64_t threads,
+                   Limits *limits);
 /* The least time of the accesses, each at the speed of the smallest memory that holds what was
  * touched since. */
 double bench_memory_time(const Limits *limits, const DlcTouch *touches, size_t n);

@@ -132,7 +132,7 @@ static bool model_open(Model *x, const Driver *driver, const DlrtModel *m, int64
 /* ---- timing ---------------------------------------------------------------------------------- */
 
 static double run_group(Model *x, DlrtFunction *function, int64_t group) {
-    Moment begin = bench_begin();
+    Moment begin = bench_begin(x->call.parallel);
     for (int64_t i = 0; i < group; i++) {
         function(&x->call);
         x->call.step++;
@@ -154,9 +154,9 @@ static int64_t warm_up(Model *x, DlrtFunction *function) {
 }
 
 /* What reading the clock costs. */
-static double clock_seconds(void) {
+static double clock_seconds(const DlrtParallel *parallel) {
     double samples[CLOCK_RUNS];
-    for (int i = 0; i < CLOCK_RUNS; i++) samples[i] = bench_end(bench_begin());
+    for (int i = 0; i < CLOCK_RUNS; i++) samples[i] = bench_end(bench_begin(parallel));
     return bench_timed(samples, CLOCK_RUNS).least;
 }
 
@@ -167,7 +167,7 @@ static double difference(double more, double less) {
 /* A step, kernel by kernel. */
 static void run_kernels(Model *x, const Bench *b, double *samples, size_t sample, double clock) {
     for (size_t i = 0; i < b->nkernels; i++) {
-        Moment begin = bench_begin();
+        Moment begin = bench_begin(x->call.parallel);
         b->plan->kernels[i].run(&x->call);
         samples[i * MOST_SAMPLES + sample] = difference(bench_end(begin), clock);
     }
@@ -178,7 +178,7 @@ static void run_kernels(Model *x, const Bench *b, double *samples, size_t sample
 static void run_beginnings(Model *x, const Bench *b, double *samples, size_t sample,
                            int64_t group) {
     for (size_t n = 1; n <= b->nkernels; n++) {
-        Moment begin = bench_begin();
+        Moment begin = bench_begin(x->call.parallel);
         for (int64_t g = 0; g < group; g++)
             for (size_t i = 0; i < n; i++) b->plan->kernels[i].run(&x->call);
         samples[(n - 1) * MOST_SAMPLES + sample] = bench_end(begin) / (double)group;
@@ -203,7 +203,7 @@ static bool measure(Bench *b, Model *x) {
     DlrtFunction *function = b->trains ? b->model->step : b->model->forward;
     double *samples = malloc((b->nkernels + 1) * MOST_SAMPLES * sizeof *samples);
     if (!samples) return false;
-    double *whole = samples + b->nkernels * MOST_SAMPLES, clock = clock_seconds();
+    double *whole = samples + b->nkernels * MOST_SAMPLES, clock = clock_seconds(x->call.parallel);
     int64_t group = warm_up(x, function);
     size_t n = 0;
     for (double begin = driver_now();

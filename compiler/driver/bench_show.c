@@ -53,8 +53,9 @@ static void put_bytes_short(double bytes) {
 }
 
 static void show_machine(const Bench *b) {
-    printf("machine   %s, vectors of %lld bits, one thread\n", b->plan->cpu,
-           (long long)b->plan->vector_bytes * 8);
+    printf("machine   %s, vectors of %lld bits, %lld thread%s\n", b->plan->cpu,
+           (long long)b->plan->vector_bytes * 8, (long long)b->limits.threads,
+           b->limits.threads == 1 ? "" : "s");
     printf("          %.1f GFLOP/s in registers; GB/s reading, and in a = b + s * c:\n",
            b->limits.flops * 1e-9);
     for (uint32_t i = 0; i < b->limits.nlevels; i++) {
@@ -171,7 +172,8 @@ static void put_number(const char *key, double value) {
 static void json_machine(const Bench *b) {
     printf(",\"cpu\":");
     put_json_string(stdout, b->plan->cpu);
-    printf(",\"vector_bits\":%lld,\"threads\":1", (long long)b->plan->vector_bytes * 8);
+    printf(",\"vector_bits\":%lld,\"threads\":%lld", (long long)b->plan->vector_bytes * 8,
+           (long long)b->limits.threads);
     put_number("peak_gflops", b->limits.flops * 1e-9);
     const MemoryLevel *memory = &b->limits.levels[b->limits.nlevels - 1];
     put_number("bandwidth_gbs", fmax(memory->read, memory->triad) * 1e-9);
