@@ -35,16 +35,19 @@ class Dlc:
         """The program for training or for inference with one example, and the folder of its numbers."""
         if mode in self.built:
             return self.built[mode]
-        folder = self.folder / mode
+        threads = self.given.threads
+        folder = self.folder / f"{mode}-{threads}"
         folder.mkdir(parents=True, exist_ok=True)
         words = [self.given.dlc, "compile", HERE / f"{self.model}.dl", "-o", folder / f"{self.model}.o"]
         words += ["--inference", "--batch", "1"] if mode == "infer" else []
+        words += ["--threads", threads] if threads > 1 else []
         call(*words, *self.given.dlc_options.split())
         header = (folder / f"{self.model}.h").read_text()
         x, outputs = self.write_numbers(folder, header, mode)
         call("cc", "-O2", "-Wall", "-Wextra", f"-DMODEL={self.model}", f"-DSIZE={self.model.upper()}_",
              f'-DHEADER="{self.model}.h"', f"-DINPUT={'float' if x.dtype.kind == 'f' else 'int32_t'}",
              f"-DBATCHES={len(x)}", f"-DOUTPUTS={outputs}", *(["-DTRAINS"] if mode == "train" else []),
+             *([f"-DTHREADS={threads}", "-fopenmp"] if threads > 1 else []),
              f"-I{folder}", "-o", folder / "program", HERE / "host.c", folder / f"{self.model}.o")
         self.built[mode] = folder
         return folder
@@ -105,7 +108,8 @@ class Dlc:
         x, y = suite.data(self.model)
         numpy.save(folder / "x.npy", x.reshape(-1, *x.shape[2:]))
         numpy.save(folder / "y.npy", y.reshape(-1, *y.shape[2:]))
-        words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--json"]
+        words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--json",
+                 "--threads", self.given.threads]
         times, foreign = [], []
         for _ in range(COLD_RUNS):
             lines, seconds = measure.run(words + self.given.dlc_options.split(), self.given)

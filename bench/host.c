@@ -5,6 +5,8 @@
  *
  *     cc -DMODEL=mlp -DSIZE=MLP_ -DHEADER='"mlp.h"' -DINPUT=float host.c mlp.o
  *
+ * and for N threads -DTHREADS=N -fopenmp, with an object compiled for as many.
+ *
  *     ./mlp train DIR SECONDS [processor]    time of a training step
  *     ./mlp infer DIR SECONDS [processor]    time of a forward pass
  *     ./mlp check DIR STEPS                  the losses of the first steps
@@ -90,22 +92,42 @@ static Host host_open(const char *folder) {
     return h;
 }
 
+/* ---- the model ------------------------------------------------------------------------------- */
+
+#ifdef THREADS
+#include <omp.h>
+
+static void divide(void *context, void (*task)(const void *argument, int64_t part, int64_t worker),
+                   const void *argument, int64_t parts) {
+#pragma omp parallel for schedule(dynamic) num_threads(THREADS)
+    for (int64_t part = 0; part < parts; part++) task(argument, part, omp_get_thread_num());
+}
+
+static const struct dlc_parallel threads = {divide, NULL};
+#define AND_THREADS , &threads
+#else
+#define AND_THREADS
+#endif
+
 #ifdef TRAINS
 static float run(Host *h) {
     long batch = (long)(h->steps % (uint64_t)h->batches);
     h->steps++;
     return NAME(MODEL, _step)(h->params, h->state, h->x + batch * h->x_elements,
-                              h->y + batch * h->y_elements, SIZE_OF(BATCH), 1, h->steps, h->arena);
+                              h->y + batch * h->y_elements, SIZE_OF(BATCH), 1, h->steps,
+                              h->arena AND_THREADS);
 }
 #else
 static float run(Host *h) {
     long batch = (long)(h->steps % (uint64_t)h->batches);
     h->steps++;
     NAME(MODEL, _forward)(h->params, h->state, h->x + batch * h->x_elements, h->outputs,
-                          SIZE_OF(BATCH), h->arena);
+                          SIZE_OF(BATCH), h->arena AND_THREADS);
     return h->outputs[0];
 }
 #endif
+
+/* ---- timing ---------------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
