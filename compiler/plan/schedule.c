@@ -311,6 +311,47 @@ static double contraction_cycles(Planner *p, const Kernel *k) {
     return 1.2 * points / (2.0 * (double)(k->vector ? p->lanes : 1));
 }
 
+/* The tensors that a kernel touches. */
+typedef struct Touched {
+    Planner *p;
+    Map tensors; /* as a set */
+    double bytes;
+} Touched;
+
+static void touch(Touched *t, const Kernel *k, const Tensor *tensor) {
+    if (plan_accumulates(k, tensor) || map_has(&t->tensors, tensor)) return;
+    map_set(t->p->ctx->arena, &t->tensors, tensor, t);
+    double elements = (double)tensor_elements(tensor, t->p->m->max_batch);
+    t->bytes += elements * (tensor->classes ? 4 : (double)t->p->real_bytes);
+}
+
+typedef struct Toucher {
+    Touched *touched;
+    const Kernel *kernel;
+} Toucher;
+
+static void touch_read(void *data, const Expr *e) {
+    const Toucher *toucher = data;
+    if (e->kind == EX_READ) touch(toucher->touched, toucher->kernel, e->read.tensor);
+}
+
+static void touch_expression(void *data, const Kernel *k, const Expr *e) {
+    Toucher toucher = {data, k};
+    ir_visit(toucher.touched->p->ctx, e, touch_read, &toucher);
+}
+
+/* All that is touched once from or to the outer caches. */
+static double memory_cycles(Planner *p, const Kernel *k) {
+    enum { BYTES_PER_CYCLE = 16 };
+    Touched touched = {.p = p};
+    plan_kernel_expressions(k, touch_expression, &touched);
+    for (uint32_t i = 0; i < k->nstores; i++) {
+        const Node *node = map_get(&p->node_of, k->stores[i].tensor);
+        if (!node || node->in_memory) touch(&touched, k, k->stores[i].tensor);
+    }
+    return touched.bytes / BYTES_PER_CYCLE;
+}
+
 void plan_cycles(Planner *p, Kernel *k) {
     Work inner = {.p = p, .k = k}, outer = {.p = p, .k = k};
     k->cycles = 0;
@@ -328,4 +369,5 @@ void plan_cycles(Planner *p, Kernel *k) {
         k->cycles = contraction_cycles(p, k) + points * work_cost(&outer, k->vector);
     else
         k->cycles = points * kernel_cost(k, &inner, &outer, k->vector);
+    k->cycles += memory_cycles(p, k);
 }
