@@ -2,7 +2,8 @@
  *
  * in: code points of all text sources     out: classes 0, 1, … in the order of code points, the
  * newline first where the rows are lines; blocks of the numbers, a byte each when that is enough
- * All sources are looked at together, so that every part numbers alike.
+ * All sources are looked at together, so that every part numbers alike; and where the weights were
+ * trained before, characters have the numbers that they had then.
  */
 #include "runtime/private.h"
 
@@ -40,6 +41,38 @@ static void encode(uint32_t code, char *text) {
     *text = 0;
 }
 
+/* 0: this is not one character. */
+static uint32_t decode(const char *text) {
+    const unsigned char *p = (const unsigned char *)text;
+    int rest = *p < 0x80 ? 0 : *p < 0xE0 ? 1 : *p < 0xF0 ? 2 : 3;
+    uint32_t code = *p & (rest ? 0x3Fu >> rest : 0x7Fu);
+    char again[5];
+    for (int i = 1; i <= rest; i++) {
+        if (!p[i]) return 0;
+        code = code << 6 | (p[i] & 0x3F);
+    }
+    if (code >= CODE_POINTS) return 0;
+    encode(code, again);
+    return strcmp(again, text) == 0 ? code : 0;
+}
+
+/* As the weights know them. */
+static bool recall_all(Numbering *n) {
+    Loader *loader = n->loader;
+    Texts known = {.pool = &loader->pool};
+    const char *port = loader->ports[0]->name;
+    if (!notes_texts(loader, port, "classes", &known)) return false;
+    for (int64_t k = 0; k < known.count; k++) {
+        uint32_t code = decode(known.items[k]);
+        if (code == 0)
+            return error_set(loader->error, (Place){0},
+                             "the weights know `%s` as a class of `%s`, and that is no character",
+                             error_quote(known.items[k]).text, port);
+        n->number[code] = (int32_t)++n->count;
+    }
+    return true;
+}
+
 static bool check_count(const Numbering *n, const DlrtPort *port) {
     if (n->count <= port->classes) return true;
     const char *path = NULL;
@@ -64,7 +97,7 @@ static bool name_classes(const Numbering *n, PortData *port) {
         port->texts[k] = texts + 5 * k;
     }
     port->ntexts = n->count;
-    return true;
+    return notes_put_texts(n->loader, port->name, "classes", port->texts, port->ntexts);
 }
 
 /* All ports of a source are windows over the same numbers; a target begins so that it ends one
@@ -76,7 +109,13 @@ static bool number_source(const Numbering *n, SourceRows *source) {
     unsigned char *values = pool_take(&loader->data->pool, c->count, (size_t)bytes);
     if (!values) return error_memory(loader->error, "the text");
     for (int64_t i = 0; i < c->count; i++) {
+        char text[5];
         uint32_t k = (uint32_t)n->number[c->codes[i]] - 1;
+        encode(c->codes[i], text);
+        if (!n->number[c->codes[i]])
+            return error_set(loader->error, (Place){.path = source->path},
+                             "`%s` does not occur in the text that the weights were trained on",
+                             error_quote(text).text);
         for (int64_t b = 0; b < bytes; b++)
             values[i * bytes + b] = (unsigned char)(k >> (8 * (bytes - 1 - b)));
     }
@@ -97,7 +136,10 @@ bool characters_map(Loader *loader) {
         if (!n.number) {
             n.number = pool_take(&loader->pool, CODE_POINTS, sizeof *n.number);
             if (!n.number) return error_memory(loader->error, "the characters");
-            number_all(&n);
+            if (!notes_have(loader->known, loader->ports[0]->name, "classes"))
+                number_all(&n);
+            else if (!recall_all(&n))
+                return false;
             for (uint32_t p = 0; p < loader->nports; p++)
                 if (!check_count(&n, loader->ports[p]) ||
                     !name_classes(&n, &loader->data->ports[p]))

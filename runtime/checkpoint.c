@@ -1,6 +1,7 @@
 /* runtime/checkpoint.c: weights in safetensors files.
  *
- * in/out: the parameters by name, the state as "state.NAME"; step, seed and epoch as metadata
+ * in/out: the parameters by name, the state as "state.NAME"; step, seed, epoch and notes on the
+ * training data as metadata
  * invariant: a file that was there stays as it was until the new one is complete on disk; a session
  * stays as it was when a file cannot be loaded.
  */
@@ -101,7 +102,14 @@ static bool put_header(Writer *w, const DlrtSession *session, int64_t epoch) {
     put_whole(w, session->seed);
     put_text(w, "\",\"epoch\":\"");
     put_whole(w, epoch > 0 ? (uint64_t)epoch : 0);
-    put_text(w, "\"}");
+    put_text(w, "\"");
+    for (int64_t i = 0; i < session->notes.count; i++) {
+        put_text(w, ",");
+        put_string(w, "data.", session->notes.items[i].key);
+        put_text(w, ":");
+        put_string(w, "", session->notes.items[i].text);
+    }
+    put_text(w, "}");
     for (uint32_t i = 0; i < model->nparams; i++)
         put_tensor(w, &model->params[i], "", model->real_bytes, &offset);
     for (uint32_t i = 0; i < model->nstates; i++)
@@ -385,7 +393,8 @@ bool checkpoint_load(DlrtSession *session, const Bytes *file, const char *path, 
     good = good && check_names(&load, state) &&
            parse_count(&load, "step", load.header.step, &step) &&
            parse_count(&load, "seed", load.header.seed, &seed) &&
-           parse_count(&load, "epoch", load.header.epoch, &epochs);
+           parse_count(&load, "epoch", load.header.epoch, &epochs) &&
+           session_note(session, &load.header.notes, error);
     if (good && epochs > INT64_MAX) epochs = INT64_MAX;
     for (uint32_t i = 0; i < model->nparams && good; i++)
         copy_tensor(&load, &model->params[i], "", session->params);

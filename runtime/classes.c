@@ -4,7 +4,8 @@
  *
  * A class(K) port takes whole numbers in 0..K-1 as they are. Otherwise the distinct whole numbers,
  * by value, or the distinct texts, by bytes, become the classes 0, 1, …; there may not be more than
- * K of them. All tables are looked at together, so that every part numbers alike.
+ * K of them. All tables are looked at together, so that every part numbers alike; and where the
+ * weights were trained before, all is numbered as it was then.
  */
 #include "runtime/columns.h"
 
@@ -103,9 +104,27 @@ static bool visit_set(Walk *walk, const Field *field) {
     return texts_add(set, field->text) >= 0 || error_memory(loader->error, "the texts of a column");
 }
 
+/* As the weights know them. */
+static bool recall_classes(Columns *columns, uint32_t port) {
+    Loader *loader = columns->loader;
+    Codes *codes = &columns->codes[port];
+    const char *name = loader->ports[port]->name;
+    codes->whole = notes_have(loader->known, name, "numbers");
+    if (!notes_texts(loader, name, codes->whole ? "numbers" : "classes", &codes->classes))
+        return false;
+    codes->direct = codes->classes.count == 0;
+    return codes->classes.count <= loader->ports[port]->classes ||
+           error_set(
+               loader->error, (Place){0}, "the weights know %lld classes of `%s`, and it has %lld",
+               (long long)codes->classes.count, name, (long long)loader->ports[port]->classes);
+}
+
 static bool number_classes(Columns *columns, uint32_t port) {
     Loader *loader = columns->loader;
     Codes *codes = &columns->codes[port];
+    const char *name = loader->ports[port]->name;
+    if (notes_have(loader->known, name, "classes") || notes_have(loader->known, name, "numbers"))
+        return recall_classes(columns, port);
     Walk walk = {.columns = columns, .port = port};
     if (!walk_fields(&walk, visit_kind)) return false;
     if (!walk.any)
@@ -123,6 +142,13 @@ static bool number_classes(Columns *columns, uint32_t port) {
     return walk_fields(&walk, visit_class) && texts_order(&codes->classes, codes->whole);
 }
 
+/* "texts0" */
+static Quoted set_name(int set) {
+    Quoted name;
+    snprintf(name.text, sizeof name.text, "texts%d", set);
+    return name;
+}
+
 static bool number_sets(Columns *columns, uint32_t port, int nsets) {
     Loader *loader = columns->loader;
     Codes *codes = &columns->codes[port];
@@ -130,8 +156,16 @@ static bool number_sets(Columns *columns, uint32_t port, int nsets) {
     codes->sets = pool_take(&loader->pool, nsets, sizeof *codes->sets);
     if (!codes->sets) return error_memory(loader->error, "columns");
     for (int i = 0; i < nsets; i++) codes->sets[i].pool = &loader->pool;
-    if (!walk_fields(&walk, visit_set)) return false;
-    for (int i = 0; i < nsets; i++) texts_order(&codes->sets[i], false);
+    const char *name = loader->ports[port]->name;
+    bool known = notes_have(loader->known, name, set_name(0).text);
+    if (!known && !walk_fields(&walk, visit_set)) return false;
+    for (int i = 0; i < nsets; i++) {
+        Texts *set = &codes->sets[i];
+        Quoted what = set_name(i);
+        if (known && !notes_texts(loader, name, what.text, set)) return false;
+        if (!known) texts_order(set, false);
+        if (!notes_put_texts(loader, name, what.text, set->items, set->count)) return false;
+    }
     return true;
 }
 
@@ -151,6 +185,11 @@ bool classes_keep(Columns *columns, uint32_t port) {
     Loader *loader = columns->loader;
     PortData *data = &loader->data->ports[port];
     const Texts *classes = &columns->codes[port].classes;
+    bool whole = columns->codes[port].whole;
+    if (loader->ports[port]->classes &&
+        !notes_put_texts(loader, data->name, whole ? "numbers" : "classes", classes->items,
+                         classes->count))
+        return false;
     if (classes->count == 0) return true;
     data->texts = pool_take(&loader->data->pool, classes->count, sizeof *data->texts);
     if (!data->texts) return error_memory(loader->error, "the names of classes");

@@ -76,12 +76,13 @@ static bool open_all(Loader *loader) {
     return true;
 }
 
-DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *model, const char *path,
-                         uint64_t seed, DlrtError *error) {
+static DlrtData *open_known(const DlrtDataSpec *spec, const DlrtModel *model, const Notes *known,
+                            const char *path, uint64_t seed, DlrtError *error) {
     DlrtError unused;
     Loader loader = {.spec = spec,
                      .model = model,
                      .path = path,
+                     .known = known,
                      .seed = seed,
                      .error = error ? error : &unused,
                      .data = calloc(1, sizeof *loader.data)};
@@ -95,6 +96,16 @@ DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *model, const
     if (good) return loader.data;
     dlrt_data_close(loader.data);
     return NULL;
+}
+
+DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *model, const char *path,
+                         uint64_t seed, DlrtError *error) {
+    return open_known(spec, model, NULL, path, seed, error);
+}
+
+DlrtData *dlrt_data_open_for(const DlrtSession *session, const DlrtDataSpec *spec, const char *path,
+                             uint64_t seed, DlrtError *error) {
+    return open_known(spec, session->model, &session->notes, path, seed, error);
 }
 
 void dlrt_data_close(DlrtData *data) {

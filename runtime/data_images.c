@@ -165,7 +165,17 @@ bool images_read(Loader *loader, SourceRows *source) {
 /* ---- classes -----------------------------------------------------------------------------------
  */
 
+static bool has_labels(const Loader *loader) {
+    for (uint32_t s = 0; s < loader->spec->nsources; s++)
+        if (loader->sources[s].labels) return true;
+    return false;
+}
+
 static bool collect_labels(Loader *loader, Texts *names) {
+    if (!has_labels(loader)) return true;
+    const char *port = loader->ports[1]->name;
+    if (notes_have(loader->known, port, "classes"))
+        return notes_texts(loader, port, "classes", names);
     for (uint32_t s = 0; s < loader->spec->nsources; s++) {
         const SourceRows *source = &loader->sources[s];
         for (int64_t i = 0; source->labels && i < source->rows; i++)
@@ -185,7 +195,7 @@ static bool check_classes(const Loader *loader, const Texts *names) {
                      (long long)names->count, port->name, (long long)port->classes);
 }
 
-static bool keep_names(const Loader *loader, const Texts *names) {
+static bool keep_names(Loader *loader, const Texts *names) {
     PortData *port = &loader->data->ports[1];
     Pool *pool = &loader->data->pool;
     port->texts = pool_take(pool, names->count, sizeof *port->texts);
@@ -194,7 +204,7 @@ static bool keep_names(const Loader *loader, const Texts *names) {
         if (!(port->texts[k] = pool_text(pool, names->items[k])))
             return error_memory(loader->error, "the classes");
     port->ntexts = names->count;
-    return true;
+    return notes_put_texts(loader, port->name, "classes", names->items, names->count);
 }
 
 bool images_map(Loader *loader) {
@@ -207,8 +217,13 @@ bool images_map(Loader *loader) {
         if (!source->labels) continue;
         double *classes = pool_take(&loader->pool, source->rows, sizeof *classes);
         if (!classes) return error_memory(loader->error, "the classes");
-        for (int64_t i = 0; i < source->rows; i++)
+        for (int64_t i = 0; i < source->rows; i++) {
             classes[i] = (double)texts_find(&names, source->labels[i]);
+            if (classes[i] < 0)
+                return error_set(loader->error, (Place){.path = source->path},
+                                 "the folder `%s` is of no class that the weights were trained on",
+                                 error_quote(source->labels[i]).text);
+        }
         source->blocks[1] = (Block){NUMBER_NATIVE, source->path, source->rows, 1, 1, classes};
     }
     return true;

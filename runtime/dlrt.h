@@ -78,9 +78,17 @@ DLRT_API void *dlrt_session_params(DlrtSession *session);
 DLRT_API void *dlrt_session_state(DlrtSession *session);
 DLRT_API uint64_t dlrt_session_step(const DlrtSession *session); /* steps taken so far */
 
-/* safetensors: parameters by name; state as "state.NAME"; step, seed and epoch in its metadata. The
- * file is written aside and renamed. Loading checks names and shapes both ways; a file without
- * state (another program's weights) is accepted. */
+/* dlrt_data_open for weights that are there already: means, deviations, what stands for missing
+ * values, and the classes of texts are those of the data that they were trained on, not of this. */
+DLRT_API DlrtData *dlrt_data_open_for(const DlrtSession *session, const DlrtDataSpec *spec,
+                                      const char *path, uint64_t seed, DlrtError *error);
+/* The seed that was trained with; before that, the one it was opened with. */
+DLRT_API uint64_t dlrt_session_seed(const DlrtSession *session);
+
+/* safetensors: parameters by name; state as "state.NAME"; step, seed, epoch and what was read off
+ * the training data ("data.PORT.mean", …) in its metadata. The file is written aside and renamed.
+ * Loading checks names and shapes both ways; a file without state (another program's weights) is
+ * accepted. */
 DLRT_API bool dlrt_save(const DlrtSession *session, const char *path, int64_t epoch,
                         DlrtError *error);
 DLRT_API bool dlrt_load(DlrtSession *session, const char *path, int64_t *epoch, DlrtError *error);

@@ -69,18 +69,36 @@ static bool put_missing(const Fill *fill, double *values, int64_t n) {
     return true;
 }
 
+/* The weights were trained before, on data without this. */
+static bool fail_unknown(const Fill *fill, const Texts *known) {
+    char list[400] = "";
+    size_t used = 0;
+    for (int64_t k = 0; k < known->count && used + 100 < sizeof list; k++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", k ? ", " : ": ",
+                                 error_quote(known->items[k]).text);
+    return error_set(fill->columns->loader->error,
+                     table_place(fill->table, fill->row, fill->column),
+                     "`%s` in %s does not occur in the data that the weights were trained on%s",
+                     error_quote(fill->fields[fill->column]).text,
+                     table_column(fill->table, fill->column).text, list);
+}
+
 static bool put_class(const Fill *fill, const Codes *codes, double *value) {
     const char *text = fill->fields[fill->column];
     if (number_is_missing(text)) return put_missing(fill, value, 1);
-    if (codes->direct || codes->whole) number_parse(text, value);
-    if (codes->direct) return true;
+    bool number = number_parse(text, value) == NUMBER_FINITE && *value == floor(*value);
+    if (codes->direct) {
+        double classes = (double)fill->columns->loader->ports[fill->port]->classes;
+        bool known = number && *value >= 0 && *value < classes;
+        return known || fail_unknown(fill, &codes->classes);
+    }
     Quoted whole;
-    if (codes->whole) {
+    if (codes->whole && number && fabs(*value) <= 1e15) {
         whole = classes_whole(*value);
         text = whole.text;
     }
     *value = (double)texts_find(&codes->classes, text);
-    return true;
+    return *value >= 0 || fail_unknown(fill, &codes->classes);
 }
 
 static bool put_number(const Fill *fill, double *value) {
@@ -102,7 +120,9 @@ static bool put_set(const Fill *fill, const Texts *set, double *values) {
         if (set->count) values[0] = unused[0];
         return good;
     }
-    values[texts_find(set, text)] = 1;
+    int64_t k = texts_find(set, text);
+    if (k < 0) return fail_unknown(fill, set);
+    values[k] = 1;
     return true;
 }
 

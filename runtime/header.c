@@ -203,6 +203,8 @@ static bool parse_metadata(Parser *p) {
         if (strcmp(key, "step") == 0) header->step = value;
         if (strcmp(key, "seed") == 0) header->seed = value;
         if (strcmp(key, "epoch") == 0) header->epoch = value;
+        if (strncmp(key, "data.", 5) == 0 && !notes_add(p->pool, &header->notes, key + 5, value))
+            return error_memory(p->error, "the header of a safetensors file");
     } while (accept(p, ','));
     return expect(p, '}');
 }

@@ -86,6 +86,34 @@ int64_t texts_find(const Texts *texts, const char *text);
 /* By bytes, or by value when all are whole numbers. */
 bool texts_order(Texts *texts, bool by_value);
 
+/* ---- notes on the data (notes.c) -------------------------------------------------------- */
+
+/* What was read off the training data and belongs to the weights. The key says which port and
+ * what: `x.mean`, `y.classes`. */
+typedef struct Note {
+    const char *key, *text;
+} Note;
+typedef struct Notes {
+    Note *items;
+    int64_t count, capacity;
+} Notes;
+
+struct Loader;
+/* False: out of memory. */
+bool notes_add(Pool *pool, Notes *notes, const char *key, const char *text);
+bool notes_copy(Pool *pool, Notes *to, const Notes *from);
+bool notes_have(const Notes *notes, const char *port, const char *what);
+/* Notes it on the data that is being opened. */
+bool notes_put_numbers(struct Loader *loader, const char *port, const char *what,
+                       const double *values, int64_t n);
+bool notes_put_texts(struct Loader *loader, const char *port, const char *what,
+                     const char *const *texts, int64_t n);
+/* What the weights know: exactly n numbers, NaN for those that there are none of; or texts, which
+ * are added in their order. */
+bool notes_numbers(const struct Loader *loader, const char *port, const char *what, double *values,
+                   int64_t n);
+bool notes_texts(const struct Loader *loader, const char *port, const char *what, Texts *texts);
+
 /* ---- opening data (data.c) -------------------------------------------------------------- */
 
 typedef enum NumberType {
@@ -175,13 +203,15 @@ struct DlrtData {
     int64_t *rows[DLRT_PARTS]; /* example → row */
     int64_t count[DLRT_PARTS];
     int64_t overlap; /* training examples that share target values: one of so many is evaluated */
+    Notes notes;     /* for the weights that are trained on it */
 };
 
 /* All that the steps of opening share. */
 typedef struct Loader {
     const DlrtDataSpec *spec;
     const DlrtModel *model;
-    const char *path; /* --data or NULL */
+    const char *path;   /* --data or NULL */
+    const Notes *known; /* by weights that were trained before, or NULL */
     uint64_t seed;
     uint32_t nports;
     const DlrtPort **ports; /* inputs, then targets */
@@ -274,6 +304,8 @@ struct DlrtSession {
     double *sums;      /* and their sums */
     uint64_t seed, step;
     const DlrtParallel *parallel;
+    Pool notes_pool;
+    Notes notes; /* on the data that the weights were trained on */
 };
 
 /* Copies n examples into the session's batch: those of order[first..], or without an order every
@@ -282,6 +314,8 @@ void batch_gather(DlrtSession *session, const DlrtData *data, DlrtPart part, con
                   int64_t first, int64_t n, int64_t every);
 /* A call of n examples in the batch, with `results` for the function to fill. */
 DlrtCall session_call(DlrtSession *session, int64_t n);
+/* Remembers notes on data in place of those that were there. */
+bool session_note(DlrtSession *session, const Notes *notes, DlrtError *error);
 double session_real(const DlrtSession *session, const void *values, int64_t i);
 /* That the data was opened for such a model. */
 bool session_fits(const DlrtSession *session, const DlrtData *data, DlrtError *error);
@@ -300,6 +334,7 @@ typedef struct SavedHeader {
     int64_t count, capacity;
     char *step, *seed, *epoch; /* from the metadata, or NULL */
     uint64_t data_begin;       /* in the file */
+    Notes notes;               /* likewise */
 } SavedHeader;
 
 /* The header of a safetensors file, with all offsets checked against its size. */

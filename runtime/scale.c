@@ -2,7 +2,8 @@
  *
  * in: blocks, the parts, the `missing`, `scale` and `standardize` statements
  * out: blocks without missing values; center, factor and offset of each element of each port
- * invariant: statistics come from the training part only and are applied to every part.
+ * invariant: statistics come from the training part only, or from the weights that were trained
+ * before, and are applied to every part.
  */
 #include "runtime/private.h"
 
@@ -36,9 +37,9 @@ static double median_of(double *values, int64_t n) {
     return n % 2 ? values[n / 2] : values[n / 2 - 1] / 2 + values[n / 2] / 2;
 }
 
-/* What stands for a missing value of an element; `values` has room for the training part. */
-static bool find_fill(Loader *loader, uint32_t port, int64_t element, double *values,
-                      double *fill) {
+/* What stands for a missing value of an element, NaN when the training part has no value; `values`
+ * has room for the training part. */
+static double find_fill(const Loader *loader, uint32_t port, int64_t element, double *values) {
     const DlrtData *data = loader->data;
     int64_t n = 0;
     for (int64_t i = 0; i < data->count[DLRT_TRAIN]; i++) {
@@ -48,26 +49,26 @@ static bool find_fill(Loader *loader, uint32_t port, int64_t element, double *va
         double value = ((const double *)block->values)[row * block->step + element];
         if (!isnan(value)) values[n++] = value;
     }
-    bool median = loader->spec->missing == DLRT_MISSING_MEDIAN;
-    if (n == 0)
-        return error_set(loader->error, (Place){0},
-                         "number %lld of `%s` has no value in the training part, so there is no "
-                         "%s for the missing ones",
-                         (long long)element + 1, loader->ports[port]->name,
-                         median ? "median" : "mean");
-    *fill = median ? median_of(values, n) : mean_of(values, n);
-    return true;
+    if (n == 0) return NAN;
+    return loader->spec->missing == DLRT_MISSING_MEDIAN ? median_of(values, n) : mean_of(values, n);
 }
 
-static bool fill_element(Loader *loader, uint32_t port, int64_t element, double *values) {
-    double fill = NAN;
+static bool fail_fill(const Loader *loader, uint32_t port, int64_t element) {
+    return error_set(loader->error, (Place){0},
+                     "number %lld of `%s` has no value in the training part, so there is no "
+                     "%s for the missing ones",
+                     (long long)element + 1, loader->ports[port]->name,
+                     loader->spec->missing == DLRT_MISSING_MEDIAN ? "median" : "mean");
+}
+
+static bool fill_element(const Loader *loader, uint32_t port, int64_t element, double fill) {
     for (uint32_t s = 0; s < loader->spec->nsources; s++) {
         const Block *block = &loader->sources[s].blocks[port];
         if (block->type != NUMBER_NATIVE) continue;
         for (int64_t row = 0; row < block->rows; row++) {
             double *value = (double *)block->values + row * block->step + element;
             if (!isnan(*value)) continue;
-            if (isnan(fill) && !find_fill(loader, port, element, values, &fill)) return false;
+            if (isnan(fill)) return fail_fill(loader, port, element);
             *value = fill;
         }
     }
@@ -93,14 +94,36 @@ bool scale_drop_missing(Loader *loader) {
     return loader->spec->missing != DLRT_MISSING_SKIP || drop_rows(loader);
 }
 
+/* Whether there are values that can be missing: those of tables. */
+static bool has_missing(const Loader *loader, uint32_t port) {
+    for (uint32_t s = 0; s < loader->spec->nsources; s++)
+        if (loader->sources[s].blocks[port].type == NUMBER_NATIVE) return true;
+    return false;
+}
+
+/* Noted for elements that miss nothing, too: they may in the data that the weights see later. */
+static bool fill_port(Loader *loader, uint32_t port, double *values) {
+    const DlrtPort *p = loader->ports[port];
+    double *fill = pool_take(&loader->pool, p->elements, sizeof *fill);
+    if (!fill) return error_memory(loader->error, "missing values");
+    if (notes_have(loader->known, p->name, "missing")) {
+        if (!notes_numbers(loader, p->name, "missing", fill, p->elements)) return false;
+    } else {
+        for (int64_t e = 0; e < p->elements; e++) fill[e] = find_fill(loader, port, e, values);
+    }
+    for (int64_t e = 0; e < p->elements; e++)
+        if (!fill_element(loader, port, e, fill[e])) return false;
+    return notes_put_numbers(loader, p->name, "missing", fill, p->elements);
+}
+
 bool scale_fill_missing(Loader *loader) {
     DlrtMissing missing = loader->spec->missing;
     if (missing != DLRT_MISSING_MEAN && missing != DLRT_MISSING_MEDIAN) return true;
     double *values = pool_take(&loader->pool, loader->data->count[DLRT_TRAIN], sizeof *values);
     if (!values) return error_memory(loader->error, "missing values");
     for (uint32_t p = 0; p < loader->nports; p++)
-        for (int64_t e = 0; e < loader->ports[p]->elements; e++)
-            if (!fill_element(loader, p, e, values)) return false;
+        if (!loader->ports[p]->classes && has_missing(loader, p) && !fill_port(loader, p, values))
+            return false;
     return true;
 }
 
@@ -111,13 +134,13 @@ typedef struct Statistics {
     double *row, *mean, *deviation, *low, *high;
 } Statistics;
 
-static bool measure(Loader *loader, uint32_t port, Statistics *s) {
+static bool measure(const Loader *loader, uint32_t port, Statistics *s) {
     const DlrtData *data = loader->data;
     int64_t elements = loader->ports[port]->elements, n = data->count[DLRT_TRAIN], within;
-    double **arrays[] = {&s->row, &s->mean, &s->deviation, &s->low, &s->high};
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
-        if (!(*arrays[i] = pool_take(&loader->pool, elements, sizeof(double))))
-            return error_memory(loader->error, "scaling");
+    if (n == 0)
+        return error_set(loader->error, (Place){0},
+                         "`standardize %s` needs examples for training: there are none",
+                         loader->ports[port]->name);
     for (int64_t i = 0; i < n; i++) {
         const Block *block = find_row(loader, port, data->rows[DLRT_TRAIN][i], &within);
         block_row(block, within, s->row);
@@ -141,15 +164,27 @@ static bool measure(Loader *loader, uint32_t port, Statistics *s) {
     return true;
 }
 
+static bool take_statistics(Loader *loader, int64_t elements, Statistics *s) {
+    double **arrays[] = {&s->row, &s->mean, &s->deviation, &s->low, &s->high};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        if (!(*arrays[i] = pool_take(&loader->pool, elements, sizeof(double))))
+            return error_memory(loader->error, "scaling");
+    return true;
+}
+
 /* The scaling before this one was affine, so that its result standardized is the raw value
  * standardized, up to the factor's sign. */
 static bool standardize(Loader *loader, uint32_t port) {
     PortData *p = &loader->data->ports[port];
     Statistics s;
-    if (loader->data->count[DLRT_TRAIN] == 0)
-        return error_set(loader->error, (Place){0},
-                         "`standardize %s` needs examples for training: there are none", p->name);
-    if (!measure(loader, port, &s)) return false;
+    if (!take_statistics(loader, p->elements, &s)) return false;
+    bool good = notes_have(loader->known, p->name, "mean")
+                    ? notes_numbers(loader, p->name, "mean", s.mean, p->elements) &&
+                          notes_numbers(loader, p->name, "deviation", s.deviation, p->elements)
+                    : measure(loader, port, &s);
+    if (!good || !notes_put_numbers(loader, p->name, "mean", s.mean, p->elements) ||
+        !notes_put_numbers(loader, p->name, "deviation", s.deviation, p->elements))
+        return false;
     for (int64_t e = 0; e < p->elements; e++) {
         p->center[e] = s.mean[e];
         p->offset[e] = 0;

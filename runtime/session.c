@@ -78,6 +78,7 @@ DlrtSession *dlrt_session_open(const DlrtModel *model, uint64_t seed, DlrtError 
 
 void dlrt_session_close(DlrtSession *session) {
     if (!session) return;
+    pool_free(&session->notes_pool);
     pool_free(&session->pool);
     free(session);
 }
@@ -96,6 +97,23 @@ void *dlrt_session_state(DlrtSession *session) {
 
 uint64_t dlrt_session_step(const DlrtSession *session) {
     return session->step;
+}
+
+uint64_t dlrt_session_seed(const DlrtSession *session) {
+    return session->seed;
+}
+
+bool session_note(DlrtSession *session, const Notes *notes, DlrtError *error) {
+    Pool pool = {0};
+    Notes copy;
+    if (!notes_copy(&pool, &copy, notes)) {
+        pool_free(&pool);
+        return error_memory(error, "notes on the data");
+    }
+    pool_free(&session->notes_pool);
+    session->notes_pool = pool;
+    session->notes = copy;
+    return true;
 }
 
 DlrtCall session_call(DlrtSession *session, int64_t n) {

@@ -230,7 +230,7 @@ bool dlrt_train(DlrtSession *session, const DlrtData *data, const DlrtTraining *
     }
     session->seed = training->seed;
     find_range(&t);
-    bool good = run_steps(&t);
+    bool good = session_note(session, &data->notes, error) && run_steps(&t);
     trained->seconds = dlrt_seconds() - began;
     pool_free(&pool);
     return good;

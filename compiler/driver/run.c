@@ -109,8 +109,10 @@ int open_data(Run *run) {
                 shown_file(run->options), run->model->name, run->model->name);
         return EXIT_WRONG;
     }
-    run->data =
-        dlrt_data_open(run->data_spec, run->model, run->options->data, run->spec.seed, &error);
+    const char *path = run->options->data;
+    run->data = run->session
+                    ? dlrt_data_open_for(run->session, run->data_spec, path, run->spec.seed, &error)
+                    : dlrt_data_open(run->data_spec, run->model, path, run->spec.seed, &error);
     return run->data ? EXIT_GOOD : fail(run, &error);
 }
 
@@ -242,14 +244,21 @@ bool start_training(Run *run, DlrtTraining *training, DlrtTrained *trained, Dlrt
     return good;
 }
 
-static int train(Run *run) {
+/* A session with the weights of a file. The split of the data, too, is a function of the seed:
+ * theirs, if no other is asked for, so that what they were tested on stays apart from what they
+ * learn. */
+static int open_weights(Run *run, const char *weights, int64_t *epochs) {
+    DlrtError error = {0};
+    if (!open_session(run, &error)) return fail(run, &error);
+    if (weights && !dlrt_load(run->session, weights, epochs, &error)) return fail(run, &error);
+    if (!run->options->has_seed) run->spec.seed = dlrt_session_seed(run->session);
+    return EXIT_GOOD;
+}
+
+static int train(Run *run, int64_t done) {
     const Options *options = run->options;
     DlrtError error = {0};
     DlrtTrained trained;
-    int64_t done = 0;
-    if (!open_session(run, &error)) return fail(run, &error);
-    if (options->resume && !dlrt_load(run->session, options->resume, &done, &error))
-        return fail(run, &error);
     DlrtTraining training = {.epochs = run->spec.epochs,
                              .steps = run->spec.steps,
                              .batch = run->model->max_batch,
@@ -290,16 +299,22 @@ int run_train(Driver *driver, const Options *options) {
     int status = open_trainable(&run, driver, options);
     if (status != EXIT_GOOD) return status;
     if (options->save && !can_save(options->save)) return EXIT_WRONG;
-    status = open_data(&run);
-    return status == EXIT_GOOD ? train(&run) : status;
+    int64_t done = 0;
+    status = open_weights(&run, options->resume, &done);
+    if (status == EXIT_GOOD) status = open_data(&run);
+    if (status == EXIT_GOOD) return train(&run, done);
+    close_run(&run);
+    return status;
 }
 
 /* ---- eval and predict --------------------------------------------------------------------- */
 
 int load_weights(Run *run) {
-    DlrtError error = {0};
     int64_t epoch;
-    if (run->session) return EXIT_GOOD;
+    if (run->session) {
+        if (!run->options->has_seed) run->spec.seed = dlrt_session_seed(run->session);
+        return EXIT_GOOD;
+    }
     if (!run->options->weights) {
         fprintf(stderr,
                 "error: say which weights: --weights FILE, written by `dlc %s train --save FILE`\n",
@@ -307,9 +322,7 @@ int load_weights(Run *run) {
         close_run(run);
         return EXIT_USAGE;
     }
-    if (!open_session(run, &error)) return fail(run, &error);
-    if (!dlrt_load(run->session, run->options->weights, &epoch, &error)) return fail(run, &error);
-    return EXIT_GOOD;
+    return open_weights(run, run->options->weights, &epoch);
 }
 
 /* The part asked for, or the last that there is. */
