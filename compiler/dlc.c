@@ -64,7 +64,7 @@ static bool declare(Dlc *dlc, const Source *source) {
     if (ctx->verify) syntax_verify(ctx, file->tree);
     vec_push(ctx->arena, &dlc->files, file);
     ctx->stage = "sema";
-    sema_declare(ctx, dlc->program, file, false);
+    sema_declare(ctx, dlc->program, file);
     return !diag_failed(ctx);
 }
 

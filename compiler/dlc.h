@@ -25,7 +25,7 @@ DLC_API const char *dlc_version(void);
 DLC_API Dlc *dlc_open(void);
 DLC_API void dlc_close(Dlc *dlc);
 
-/* Reads and declares a file. */
+/* Reads and declares a file; its definitions replace those of the same name that were there. */
 DLC_API bool dlc_load(Dlc *dlc, const char *path);
 /* Declares text; `name` stands for the path in messages. */
 DLC_API bool dlc_load_text(Dlc *dlc, const char *name, const char *text);

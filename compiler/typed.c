@@ -4,6 +4,7 @@
  */
 #include "session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ static void put_values(FILE *out, const Tensor *tensor, const double *values) {
     int64_t row = rank ? tensor->dims[rank - 1] : 1;
     for (int64_t i = 0; i < n; i++) {
         if (rank && i % row == 0) fputs(i ? "]\n[" : "[", out);
-        fprintf(out, rank && i % row ? ", %.9g" : "%.9g", values[i]);
+        if (rank && i % row) fputs(", ", out);
+        fprintf(out, isnan(values[i]) ? "nan" : "%.9g", values[i]); /* whatever its sign */
     }
     fputs(rank ? "]\n" : "\n", out);
 }
@@ -71,7 +73,7 @@ static bool take(Dlc *dlc, SyntaxFile *typed, FILE *out) {
     for (uint32_t i = 0; i < all.len; i++)
         if (is_item(all.at[i])) vec_push(ctx->arena, &items->tree->file.items, all.at[i]);
     if (items->tree->file.items.len) {
-        sema_declare(ctx, dlc->program, items, true);
+        sema_declare(ctx, dlc->program, items);
         vec_push(ctx->arena, &dlc->files, items);
     }
     for (uint32_t i = 0; i < all.len && !diag_failed(ctx); i++) {

@@ -248,7 +248,7 @@ static void take_line(Repl *repl, char *line) {
 int run_repl(Driver *driver, const Options *options) {
     Repl repl = {.driver = driver, .options = options, .terminal = isatty(STDIN_FILENO)};
     driver->interactive = true;
-    show_messages(driver, options);
+    repl.failed = show_messages(driver, options) != EXIT_GOOD;
     if (repl.terminal) printf("dlc %s; :help for help\n", dlc_version());
     open_history(&repl);
     while (!repl.done) {

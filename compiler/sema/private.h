@@ -42,12 +42,14 @@ typedef struct Definition {
     bool is_library;
     bool is_imported; /* from another file than the one the user named */
     bool is_used;     /* reached from a model */
+    uint32_t round;   /* which declaration it was part of */
 } Definition;
 
 struct Program {
     Map user[SPACES], library[SPACES]; /* Sym → Definition* */
     Vec(Definition *) all;             /* the user's, in order */
     Vec(const Tree *) trains;          /* T_TRAIN, in order */
+    uint32_t round, old_trains;        /* declarations so far; train blocks of earlier ones */
     Vec(Sym) models;
     Map imported; /* path as Sym → itself: files that were read */
     Vec(Sym) importing;

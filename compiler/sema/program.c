@@ -93,12 +93,11 @@ static void add_model(Ctx *ctx, Program *program, Sym name) {
     vec_push(ctx->arena, &program->models, name);
 }
 
-static void add_definition(Ctx *ctx, Program *program, const Tree *tree, bool is_library,
-                           bool redefine) {
+static void add_definition(Ctx *ctx, Program *program, const Tree *tree, bool is_library) {
     Space space = space_of(tree->kind);
     Map *table = is_library ? &program->library[space] : &program->user[space];
     Definition *old = map_get(table, tree->def.name);
-    if (old && !redefine) {
+    if (old && old->round == program->round) {
         Diag *d = diag_error(ctx, tree->def.name_span, "%s `%s` is defined twice",
                              tree_word(tree->kind), tree->def.name);
         diag_note(ctx, d, old->tree->def.name_span, "first defined here");
@@ -110,6 +109,7 @@ static void add_definition(Ctx *ctx, Program *program, const Tree *tree, bool is
                                .name = tree->def.name,
                                .space = space,
                                .is_library = is_library,
+                               .round = program->round,
                                .is_imported = program->importing.len > 1};
     map_set(ctx->arena, table, tree->def.name, definition);
     if (is_library) return;
@@ -118,8 +118,8 @@ static void add_definition(Ctx *ctx, Program *program, const Tree *tree, bool is
 }
 
 /* A model is trained in one way; in a session the last one counts. */
-static void add_train(Ctx *ctx, Program *program, const Tree *tree, bool redefine) {
-    for (uint32_t i = 0; !redefine && i < program->trains.len; i++) {
+static void add_train(Ctx *ctx, Program *program, const Tree *tree) {
+    for (uint32_t i = program->old_trains; i < program->trains.len; i++) {
         const Tree *other = program->trains.at[i];
         if (other->train.model != tree->train.model) continue;
         Diag *d = diag_error(ctx, tree->train.model_span, "model `%s` has two train blocks",
@@ -132,8 +132,7 @@ static void add_train(Ctx *ctx, Program *program, const Tree *tree, bool redefin
 
 /* ---- imports -------------------------------------------------------------------------------- */
 
-static void declare_file(Ctx *ctx, Program *program, const SyntaxFile *file, bool is_library,
-                         bool redefine);
+static void declare_file(Ctx *ctx, Program *program, const SyntaxFile *file, bool is_library);
 
 /* The path as the file system knows it, so that one file under two names is read once. */
 static Sym canonical(Ctx *ctx, const char *path) {
@@ -150,7 +149,7 @@ static const char *beside(Ctx *ctx, Span from, const char *path) {
     return arena_printf(ctx->arena, "%.*s/%s", (int)(slash - source->path), source->path, path);
 }
 
-static void import(Ctx *ctx, Program *program, const Tree *tree, bool redefine) {
+static void import(Ctx *ctx, Program *program, const Tree *tree) {
     const char *path = beside(ctx, tree->span, tree->text.value);
     Sym key = canonical(ctx, path);
     for (uint32_t i = 0; i < program->importing.len; i++)
@@ -172,34 +171,33 @@ static void import(Ctx *ctx, Program *program, const Tree *tree, bool redefine) 
     }
     vec_push(ctx->arena, &program->importing, key);
     SyntaxFile file = syntax_parse(ctx, source);
-    declare_file(ctx, program, &file, false, redefine);
+    declare_file(ctx, program, &file, false);
     program->importing.len--;
 }
 
-static void declare_item(Ctx *ctx, Program *program, const Tree *item, bool is_library,
-                         bool redefine) {
+static void declare_item(Ctx *ctx, Program *program, const Tree *item, bool is_library) {
     if (item->kind == T_IMPORT) {
-        import(ctx, program, item, redefine);
+        import(ctx, program, item);
     } else if (item->kind == T_TRAIN) {
-        add_train(ctx, program, item, redefine);
+        add_train(ctx, program, item);
     } else if (space_of(item->kind) != SPACES) {
-        add_definition(ctx, program, item, is_library, redefine);
+        add_definition(ctx, program, item, is_library);
     }
 }
 
-static void declare_file(Ctx *ctx, Program *program, const SyntaxFile *file, bool is_library,
-                         bool redefine) {
+static void declare_file(Ctx *ctx, Program *program, const SyntaxFile *file, bool is_library) {
     const TreeList *items = &file->tree->file.items;
-    for (uint32_t i = 0; i < items->len; i++)
-        declare_item(ctx, program, items->at[i], is_library, redefine);
+    for (uint32_t i = 0; i < items->len; i++) declare_item(ctx, program, items->at[i], is_library);
 }
 
-void sema_declare(Ctx *ctx, Program *program, const SyntaxFile *file, bool redefine) {
+void sema_declare(Ctx *ctx, Program *program, const SyntaxFile *file) {
     const TreeList *items = &file->tree->file.items;
+    program->round++;
+    program->old_trains = program->trains.len;
     const Source *source = items->len ? source_of(&ctx->sources, items->at[0]->span) : NULL;
     Sym key = source ? canonical(ctx, source->path) : sym(ctx, "");
     vec_push(ctx->arena, &program->importing, key);
-    declare_file(ctx, program, file, false, redefine);
+    declare_file(ctx, program, file, false);
     program->importing.len--;
 }
 
@@ -210,7 +208,7 @@ Program *sema_program(Ctx *ctx) {
         Source *source = source_add(&ctx->sources, file->path, file->text, file->length);
         source->is_library = true;
         SyntaxFile parsed = syntax_parse(ctx, source);
-        declare_file(ctx, program, &parsed, true, false);
+        declare_file(ctx, program, &parsed, true);
     }
     if (diag_failed(ctx)) {
         diag_show(ctx, stderr, false, false);

@@ -11,8 +11,8 @@
 #include "runtime/abi.h"
 #include "syntax/syntax.h"
 
-/* All definitions known: the library's and the user's. Later definitions of the same name replace
- * earlier ones when `redefine` is allowed (the REPL), and are an error otherwise. */
+/* All definitions known: the library's and the user's. In a file and what it imports a name is
+ * defined once; what is declared later (in the REPL) replaces what was declared before. */
 typedef struct Program Program;
 
 typedef struct Metric {
@@ -58,7 +58,7 @@ typedef struct SemaOptions {
 Program *sema_program(Ctx *ctx);
 /* Declares the items of a file and, for imports, those of the files they name (relative to it; each
  * once; a cycle of imports is an error). */
-void sema_declare(Ctx *ctx, Program *program, const SyntaxFile *file, bool redefine);
+void sema_declare(Ctx *ctx, Program *program, const SyntaxFile *file);
 /* Names, kinds and argument counts of all definitions of the user's, also of those that no model
  * uses (definitions never used by a model of the file are a warning). */
 void sema_check(Ctx *ctx, Program *program);

@@ -12,7 +12,7 @@ static void declare(Declared *d, const char *path, const char *text) {
     ctx_init(&d->ctx);
     d->program = sema_program(&d->ctx);
     SyntaxFile file = syntax_parse(&d->ctx, source_add(&d->ctx.sources, path, text, strlen(text)));
-    sema_declare(&d->ctx, d->program, &file, false);
+    sema_declare(&d->ctx, d->program, &file);
     EXPECT(!diag_failed(&d->ctx));
 }
 
