@@ -9,13 +9,15 @@
 /* Larger tensors would not fit any machine; products of two such sizes still fit in 64 bits. */
 static const int64_t max_elements = (int64_t)1 << 40;
 
+/* The batch, which is no dimension that the user wrote, stands in front alone. */
 bool check_dims(Ctx *ctx, Span span, const char *name, const int64_t *dims, uint32_t rank) {
+    bool batched = rank && dims[0] == EXTENT_BATCH;
     int64_t elements = 1;
     for (uint32_t d = 0; d < rank; d++) {
-        if (dims[d] == EXTENT_BATCH) continue;
+        if (d == 0 && batched) continue;
         if (dims[d] < 1) {
             diag_error(ctx, span, "dimension %u of `%s` would be %lld; it must be at least 1",
-                       d + 1, name, (long long)dims[d]);
+                       d + !batched, name, (long long)dims[d]);
             return false;
         }
         if (__builtin_mul_overflow(elements, dims[d], &elements) || elements > max_elements) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 enum { MAX_SOURCE_BYTES = 64 << 20 };
@@ -14,6 +15,10 @@ void sources_init(Sources *sources, Arena *arena) {
 }
 
 Source *source_add(Sources *sources, const char *path, const char *text, size_t length) {
+    if (length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark is no text */
+        text += 3;
+        length -= 3;
+    }
     Source *source = ARENA_NEW(sources->arena, Source);
     source->path = arena_strdup(sources->arena, path);
     source->text = arena_strndup(sources->arena, text, length);
