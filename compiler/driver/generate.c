@@ -18,6 +18,7 @@ typedef struct Generator {
     const DlrtModel *m;
     uint32_t output;
     int64_t window, classes;
+    int64_t known;   /* classes that the data has, of which one is chosen */
     void **results;  /* one array for each output of the model */
     int32_t *tokens; /* all so far */
     int64_t ntokens;
@@ -189,7 +190,7 @@ static bool generate_one(Generator *g, int64_t length, const char *prompt) {
     if (!feed_text(g, prompt, limit - length)) return false;
     fputs(prompt, stdout);
     for (int64_t i = 0; i < length; i++) {
-        int64_t k = dlrt_sample(g->scores, g->classes, &g->sampling, g->drawn++);
+        int64_t k = dlrt_sample(g->scores, g->known, &g->sampling, g->drawn++);
         const char *name = dlrt_data_class(g->run.data, 0, k);
         char number[32];
         snprintf(number, sizeof number, "%lld ", (long long)k);
@@ -220,6 +221,8 @@ int run_generate(Driver *driver, const Options *options) {
         g.run.data_spec->nsources && strcmp(g.run.data_spec->sources[0].reader, "lines") == 0;
     g.until = options->until ? options->until : lines ? "\n" : NULL;
     bool good = find_output(&g);
+    while (g.known < g.classes && dlrt_data_class(g.run.data, 0, g.known)) g.known++;
+    if (!g.known) g.known = g.classes; /* without names each will do */
     if (good) {
         DlcOptions compile = compile_options(options);
         compile.threads = g.m->workers;
