@@ -152,6 +152,8 @@ typedef struct DlrtDataSpec {
     double percent[DLRT_PARTS]; /* of `source` rows; all 0: everything is for training */
     int64_t fold, folds;        /* cross-validation: the rows of train and valid, divided anew into
                                    `folds` parts, of which number `fold`, from 0, is valid */
+    bool whole;                 /* no parts: every row is in the last one, DLRT_TEST */
+    bool unlabelled;            /* targets may miss values, or their columns: NaN, and class -1 */
     bool in_order;              /* split without shuffling: `split train 90, test 10, in_order` */
     DlrtMissing missing;
     double missing_number;

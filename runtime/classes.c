@@ -127,6 +127,7 @@ static bool number_classes(Columns *columns, uint32_t port) {
         return recall_classes(columns, port);
     Walk walk = {.columns = columns, .port = port};
     if (!walk_fields(&walk, visit_kind)) return false;
+    if (!walk.any && loader_may_lack(loader, port)) return codes->direct = true;
     if (!walk.any)
         return error_set(loader->error, (Place){0}, "every value of `%s` is missing",
                          loader->ports[port]->name);

@@ -71,6 +71,12 @@ static bool fail_name(const Selection *s, const char *name) {
                      list);
 }
 
+static bool has_name(const Table *table, const char *name) {
+    for (int64_t c = 0; table->names && c < table->columns; c++)
+        if (strcmp(table->names[c], name) == 0) return true;
+    return false;
+}
+
 static bool find_name(const Selection *s, const char *name, int64_t *column) {
     for (int64_t c = 0; s->table->names && c < s->table->columns; c++) {
         if (strcmp(s->table->names[c], name) != 0) continue;
@@ -114,6 +120,19 @@ static bool add_item(Columns *columns, Mapping *mapping, int64_t column, bool on
     }
     mapping->items[mapping->count++] = (Item){column, onehot ? mapping->nsets++ : -1};
     return true;
+}
+
+/* Where targets may be missing so may their columns. */
+static bool lacks_column(const Selection *s, const DlrtColumns *statement) {
+    for (uint32_t i = 0; i < statement->ncolumns; i++) {
+        const DlrtColumn *column = &statement->columns[i];
+        const char *names[] = {column->name, column->last_name};
+        for (int k = 0; k < 2; k++)
+            if (names[k] && !has_name(s->table, names[k])) return true;
+        int64_t last = column->last ? column->last : column->first;
+        if (!column->name && last > s->table->columns) return true;
+    }
+    return false;
 }
 
 static bool apply_statement(Selection *s, const DlrtColumns *statement, uint32_t port,
@@ -169,13 +188,21 @@ static bool fail_counts(const Selection *s, const bool *given, int64_t free_colu
 
 static bool share_rest(Selection *s, Mapping *mappings, const bool *given) {
     const Loader *loader = s->columns->loader;
-    int64_t free_columns = 0, wanted = 0, next = 0;
+    int64_t free_columns = 0, wanted = 0, targets = 0, next = 0;
+    uint32_t nports = loader->nports;
     for (int64_t c = 0; c < s->table->columns; c++) free_columns += !s->used[c];
-    for (uint32_t i = 0; i < loader->nports; i++)
-        if (!given[i]) wanted += loader->ports[i]->elements;
-    if (wanted == 0) return true; /* every port has its columns; the others are not needed */
-    if (wanted != free_columns) return fail_counts(s, given, free_columns);
     for (uint32_t i = 0; i < loader->nports; i++) {
+        if (given[i]) continue;
+        wanted += loader->ports[i]->elements;
+        if (loader_may_lack(loader, i)) targets += loader->ports[i]->elements;
+    }
+    if (wanted == 0) return true; /* every port has its columns; the others are not needed */
+    if (wanted > free_columns && wanted - targets == free_columns) {
+        wanted = free_columns;
+        nports = loader->model->ninputs;
+    }
+    if (wanted != free_columns) return fail_counts(s, given, free_columns);
+    for (uint32_t i = 0; i < nports; i++) {
         if (given[i]) continue;
         for (int64_t taken = 0; taken < loader->ports[i]->elements; next++) {
             if (s->used[next]) continue;
@@ -199,6 +226,8 @@ static bool map_table(Columns *columns, const Table *table, Mapping *mappings) {
                              "`%s from`: the model has no input or target of that name",
                              error_quote(spec->columns[i].port).text);
         given[port] = true;
+        if (loader_may_lack(loader, (uint32_t)port) && lacks_column(&s, &spec->columns[i]))
+            continue;
         if (!apply_statement(&s, &spec->columns[i], (uint32_t)port, &mappings[port])) return false;
     }
     return share_rest(&s, mappings, given);

@@ -15,6 +15,10 @@ int loader_find_port(const Loader *loader, const char *name) {
     return -1;
 }
 
+bool loader_may_lack(const Loader *loader, uint32_t port) {
+    return loader->spec->unlabelled && port >= loader->model->ninputs;
+}
+
 /* ---- opening ----------------------------------------------------------------------------- */
 
 static bool prepare_ports(Loader *loader) {
@@ -38,6 +42,7 @@ static bool prepare_ports(Loader *loader) {
         p->name = pool_text(&data->pool, port->name);
         p->elements = port->elements;
         p->classes = port->classes;
+        p->may_lack = loader_may_lack(loader, i);
         p->example_bytes = (size_t)bytes;
         if (!p->name || bytes < 0) return error_memory(loader->error, "the data");
         if (port->elements > most) most = port->elements;

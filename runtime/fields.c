@@ -52,7 +52,8 @@ static bool put_missing(const Fill *fill, double *values, int64_t n) {
     const DlrtDataSpec *spec = fill->columns->loader->spec;
     const DlrtPort *port = fill->columns->loader->ports[fill->port];
     double value = NAN;
-    switch (spec->missing) {
+    bool lacks = loader_may_lack(fill->columns->loader, fill->port);
+    switch (lacks ? DLRT_MISSING_SKIP : spec->missing) {
     case DLRT_MISSING_ERROR: return fail_missing(fill);
     case DLRT_MISSING_SKIP: break;
     case DLRT_MISSING_MEAN:
@@ -130,6 +131,9 @@ static bool put_set(const Fill *fill, const Texts *set, double *values) {
 static bool fill_row(Fill *fill, const Mapping *mapping, double *values) {
     const Codes *codes = &fill->columns->codes[fill->port];
     bool classes = fill->columns->loader->ports[fill->port]->classes > 0;
+    if (mapping->count == 0)
+        for (int64_t e = 0; e < fill->columns->loader->ports[fill->port]->elements; e++)
+            values[e] = NAN;
     for (int64_t i = 0; i < mapping->count; i++) {
         const Item *item = &mapping->items[i];
         fill->column = item->column;
@@ -150,6 +154,7 @@ static bool check_width(const Columns *columns, const Table *table, const Mappin
                         uint32_t port) {
     const Loader *loader = columns->loader;
     const Codes *codes = &columns->codes[port];
+    if (mapping->count == 0 && loader_may_lack(loader, port)) return true;
     int64_t width = 0;
     char text[400] = "";
     size_t used = 0;

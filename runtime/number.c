@@ -108,6 +108,7 @@ bool number_is_missing(const char *text) {
     case 1: return text[0] == '?';
     case 2: return strncmp(text, "NA", 2) == 0;
     case 3: return strncasecmp(text, "nan", 3) == 0 || strncmp(text, "N/A", 3) == 0;
+    case 4: return strncasecmp(text, "null", 4) == 0;
     default: return false;
     }
 }

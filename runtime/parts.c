@@ -123,11 +123,12 @@ bool parts_divide(Loader *loader) {
     unsigned char *part_of = pool_take(&loader->pool, loader->rows, 1);
     int64_t *rows = pool_take(&loader->pool, loader->rows, sizeof *rows);
     int64_t row = 0, n = 0, kept = 0;
+    bool whole = loader->spec->whole;
     if (!part_of || !rows) return error_memory(loader->error, "splitting the data");
     for (uint32_t s = 0; s < loader->spec->nsources; s++) {
         const SourceRows *source = &loader->sources[s];
         for (int64_t i = 0; i < source->rows; i++, row++) {
-            part_of[row] = (unsigned char)source->spec->part;
+            part_of[row] = (unsigned char)(whole ? DLRT_TEST : source->spec->part);
             kept += !loader->dropped[row];
             if (source->spec->is_split && !loader->dropped[row]) rows[n++] = row;
         }
@@ -135,7 +136,7 @@ bool parts_divide(Loader *loader) {
     if (kept == 0)
         return error_set(loader->error, (Place){0},
                          "no examples are left: every row misses a value");
-    if (n > 0 && !split_rows(loader, &loader->pool, rows, n, part_of)) return false;
+    if (n > 0 && !whole && !split_rows(loader, &loader->pool, rows, n, part_of)) return false;
     if (loader->spec->folds && !divide_folds(loader, part_of)) return false;
     loader->data->overlap = 1;
     for (uint32_t s = 0; s < loader->spec->nsources; s++)

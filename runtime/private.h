@@ -68,7 +68,7 @@ typedef enum NumberKind { NUMBER_FINITE, NUMBER_TOO_LARGE, NUMBER_NOT } NumberKi
 
 /* A decimal number, correctly rounded, in any locale; blanks around it are allowed. */
 NumberKind number_parse(const char *text, double *value);
-/* Empty, NA, N/A, ?, nan. */
+/* Empty, NA, N/A, ?, nan, null. */
 bool number_is_missing(const char *text);
 
 /* Distinct texts; `order` sorts them and then `find` gives places in that order. */
@@ -189,6 +189,7 @@ typedef struct PortData {
     size_t example_bytes; /* in the model's type */
     Segment *segments;    /* one per source, of all kept and dropped rows */
     unsigned char *shown; /* the example that dlrt_data_example gives */
+    bool may_lack;        /* a target of which values may be missing: NaN, class -1 */
     const char **texts;   /* names of the classes, or NULL */
     int64_t ntexts;
     double *center, *factor, *offset; /* stored = (value - center) * factor + offset */
@@ -290,6 +291,7 @@ bool store_port(Loader *loader, uint32_t port);
 /* Writes an example of a port, in the model's type. */
 void store_fetch(const DlrtData *data, uint32_t port, int64_t row, void *to);
 const char *part_name(DlrtPart part);
+bool loader_may_lack(const Loader *loader, uint32_t port);    /* values of the port */
 int loader_find_port(const Loader *loader, const char *name); /* -1: none of that name */
 
 /* ---- sessions, batches, weights ---------------------------------------------------------- */

@@ -80,7 +80,7 @@ static bool drop_rows(Loader *loader) {
     for (uint32_t s = 0; s < loader->spec->nsources; first += loader->sources[s].rows, s++)
         for (uint32_t p = 0; p < loader->nports; p++) {
             const Block *block = &loader->sources[s].blocks[p];
-            if (block->type != NUMBER_NATIVE) continue;
+            if (block->type != NUMBER_NATIVE || loader_may_lack(loader, p)) continue;
             const double *values = block->values;
             for (int64_t row = 0; row < block->rows; row++)
                 for (int64_t e = 0; e < block->elements; e++)
@@ -122,7 +122,8 @@ bool scale_fill_missing(Loader *loader) {
     double *values = pool_take(&loader->pool, loader->data->count[DLRT_TRAIN], sizeof *values);
     if (!values) return error_memory(loader->error, "missing values");
     for (uint32_t p = 0; p < loader->nports; p++)
-        if (!loader->ports[p]->classes && has_missing(loader, p) && !fill_port(loader, p, values))
+        if (!loader->ports[p]->classes && !loader_may_lack(loader, p) && has_missing(loader, p) &&
+            !fill_port(loader, p, values))
             return false;
     return true;
 }
@@ -151,6 +152,12 @@ static bool measure(const Loader *loader, uint32_t port, Statistics *s) {
         }
     }
     for (int64_t e = 0; e < elements; e++) s->mean[e] /= (double)n;
+    for (int64_t e = 0; e < elements; e++)
+        if (isnan(s->mean[e]))
+            return error_set(loader->error, (Place){0},
+                             "`standardize %s` needs all its values in the training part, or "
+                             "weights that know their mean and deviation",
+                             loader->ports[port]->name);
     for (int64_t i = 0; i < n; i++) {
         const Block *block = find_row(loader, port, data->rows[DLRT_TRAIN][i], &within);
         block_row(block, within, s->row);

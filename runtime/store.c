@@ -75,11 +75,11 @@ static bool store_row(const PortData *p, uint32_t real_bytes, const double *row,
     bool good = true;
     for (int64_t e = 0; e < p->elements; e++) {
         if (p->classes) {
-            ((int32_t *)to)[e] = (int32_t)row[e];
+            ((int32_t *)to)[e] = isnan(row[e]) ? -1 : (int32_t)row[e];
             continue;
         }
         double value = (row[e] - p->center[e]) * p->factor[e] + p->offset[e];
-        bool in_range = fits(value, real_bytes);
+        bool in_range = fits(value, real_bytes) || (p->may_lack && isnan(value));
         good = good && in_range;
         if (real_bytes == 8)
             ((double *)to)[e] = value;

@@ -76,9 +76,15 @@ DlcOptions compile_options(const Options *options);
 void put_json_string(FILE *out, const char *text);
 void put_json_number(FILE *out, double value);
 void put_scores_json(FILE *out, const DlrtModel *model, const DlrtScores *scores);
+/* Not a number has a sign that says nothing, and printf shows it. */
+double without_sign(double value);
 void put_scores(FILE *out, const DlrtModel *model, const DlrtScores *scores);
 /* An example as a picture of characters, when its port has two dimensions larger than 1. */
 bool put_picture(FILE *out, const DlrtPort *port, const float *values);
+/* "1 epoch", "2 epochs" */
+void put_counted(FILE *out, int64_t n, const char *what);
+/* "  (45 examples)" and the end of the line */
+void put_example_count(FILE *out, const DlrtScores *scores);
 void put_bytes(FILE *out, double bytes);
 void put_count(FILE *out, double count);
 
@@ -89,6 +95,7 @@ typedef struct Run {
     const DlrtModel *model;
     DlrtTrainSpec spec; /* the file's, with the options in */
     const DlrtDataSpec *data_spec;
+    DlrtDataSpec asked_data; /* what eval and predict make of it */
     DlrtData *data;
     DlrtSession *session;
     bool own_session;

@@ -157,7 +157,10 @@ static int no_verb(int nwords, char **words) {
         return EXIT_GOOD;
     }
     const char *word = nwords > 1 ? words[1] : NULL;
-    if (word)
+    if (words[0][0] == '-' || (word && word[0] == '-'))
+        fprintf(stderr, "dlc: options stand behind the file and the verb, got `%s` before them\n\n",
+                words[0][0] == '-' ? words[0] : word);
+    else if (word)
         fprintf(stderr, "dlc: neither `%s` nor `%s` is a verb\n\n", words[0], word);
     else
         fprintf(stderr, "dlc: say what to do with `%s`\n\n", words[0]);

@@ -54,7 +54,7 @@ static const Option table[] = {
     {"--weights", OPT_TEXT, FIELD(weights), " eval predict generate ", "FILE",
      "weights saved by `train --save`"},
     {"--part", OPT_TEXT, FIELD(part), " eval predict ", "PART",
-     "train, valid or test (default: the last that there is)"},
+     "train, valid, test (default: the last that there is) or all"},
     {"--count", OPT_COUNT, FIELD(count), " predict generate ", "N",
      "examples to predict (default: all), texts to generate (default: 1)"},
     {"--png", OPT_TEXT, FIELD(png), " predict ", "FILE",
@@ -77,7 +77,7 @@ static const Option table[] = {
     {"--output", OPT_TEXT, FIELD(output), " compile ", "FILE",
      "the object file (also -o), or where --emit writes; - for stdout"},
     {"--emit", OPT_TEXT, FIELD(emit), " compile ", "STAGES",
-     "any of syntax, sema, ir, diff, plan, codegen, llvm, asm, obj, header"},
+     "any of syntax, sema, ir, diff (or grad), plan, codegen, llvm, asm, obj, header"},
     {"--target", OPT_TEXT, FIELD(triple), " compile ", "TRIPLE", "compile for another machine"},
     {"--threads", OPT_COUNT, FIELD(threads), " train eval predict generate ", "N",
      "threads to compute with (default: as many as there are processors)"},
@@ -141,11 +141,13 @@ static bool complain(const char *message, const char *word) {
     return false;
 }
 
+enum { MAX_COUNT = 1000000000 };
+
 static bool parse_count(const char *text, int64_t *out) {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
-    if (end == text || *end || errno || value < 1 || value > 1000000000) return false;
+    if (end == text || *end || errno || value < 1 || value > MAX_COUNT) return false;
     *out = value;
     return true;
 }
@@ -205,7 +207,8 @@ static bool store(const Option *option, const char *text, Options *options) {
     case OPT_TEXT: *(const char **)field = text; return true;
     case OPT_COUNT:
         if (parse_count(text, (int64_t *)field)) return true;
-        fprintf(stderr, "dlc: %s wants a whole number from 1, got `%s`\n", option->name, text);
+        fprintf(stderr, "dlc: %s wants a whole number from 1 to %lld, got `%s`\n", option->name,
+                (long long)MAX_COUNT, text);
         return false;
     case OPT_SEED:
         options->has_seed = true;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
@@ -189,11 +190,11 @@ static void put_end(const Run *run, const DlrtTrained *t) {
             if (!scores[i]->present) continue;
             printf("%-6s ", part_names[i]);
             put_scores(stdout, run->model, scores[i]);
-            printf("  (%lld examples)\n", (long long)scores[i]->count);
+            put_example_count(stdout, scores[i]);
         }
         int64_t done = run->spec.steps ? t->steps : t->epochs;
-        printf("%lld %s in %.2f s%s\n", (long long)done, run->spec.steps ? "steps" : "epochs",
-               t->seconds,
+        put_counted(stdout, done, run->spec.steps ? "step" : "epoch");
+        printf(" in %.2f s%s\n", t->seconds,
                t->stopped     ? ", stopped"
                : t->impatient ? ", then validation went no better"
                               : "");
@@ -226,7 +227,10 @@ static bool can_save(const char *path) {
     const char *slash = strrchr(path, '/');
     size_t length = slash ? (size_t)(slash - path) + 1 : 0;
     char *folder = strndup(length ? path : "./", length ? length : 2);
-    bool good = folder && access(folder, W_OK) == 0;
+    struct stat status;
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    if (is_folder) errno = EISDIR;
+    bool good = folder && !is_folder && access(folder, W_OK) == 0;
     if (!good) fprintf(stderr, "error: cannot write %s: %s\n", path, strerror(errno));
     free(folder);
     return good;
@@ -325,8 +329,18 @@ int load_weights(Run *run) {
     return open_weights(run, run->options->weights, &epoch);
 }
 
+static bool wants_all(const Run *run) {
+    return run->options->part && strcmp(run->options->part, "all") == 0;
+}
+
+static const char *part_name(const Run *run, DlrtPart part) {
+    return wants_all(run) ? "all" : part_names[part];
+}
+
 /* The part asked for, or the last that there is. */
 static int choose_part(const Run *run, DlrtPart *part) {
+    *part = DLRT_TEST;
+    if (wants_all(run)) return EXIT_GOOD;
     for (int i = DLRT_PARTS - 1; i >= 0; i--) {
         bool asked = run->options->part && strcmp(run->options->part, part_names[i]) == 0;
         bool found = dlrt_data_count(run->data, (DlrtPart)i) > 0;
@@ -339,14 +353,21 @@ static int choose_part(const Run *run, DlrtPart *part) {
             return EXIT_GOOD;
         }
     }
-    fprintf(stderr, "dlc: --part wants train, valid or test, got `%s`\n", run->options->part);
+    fprintf(stderr, "dlc: --part wants train, valid, test or all, got `%s`\n", run->options->part);
     return EXIT_USAGE;
 }
 
-/* Everything that eval and predict need; EXIT_GOOD or closed. */
-static int open_trained(Run *run, Driver *driver, const Options *options, DlrtPart *part) {
+/* Everything that eval and predict need; EXIT_GOOD or closed. Predictions need no targets. */
+static int open_trained(Run *run, Driver *driver, const Options *options, bool unlabelled,
+                        DlrtPart *part) {
     int status = open_model(run, driver, options, true);
     if (status == EXIT_GOOD) status = load_weights(run);
+    if (status == EXIT_GOOD && run->data_spec) {
+        run->asked_data = *run->data_spec;
+        run->asked_data.whole = wants_all(run);
+        run->asked_data.unlabelled = unlabelled;
+        run->data_spec = &run->asked_data;
+    }
     if (status == EXIT_GOOD) status = open_data(run);
     if (status != EXIT_GOOD) return status;
     status = choose_part(run, part);
@@ -359,7 +380,7 @@ int run_eval(Driver *driver, const Options *options) {
     DlrtPart part;
     DlrtScores scores;
     DlrtError error = {0};
-    int status = open_trained(&run, driver, options, &part);
+    int status = open_trained(&run, driver, options, false, &part);
     if (status != EXIT_GOOD) return status;
     if (!run.model->evaluate) {
         fprintf(stderr,
@@ -373,9 +394,9 @@ int run_eval(Driver *driver, const Options *options) {
         put_scores_json(stdout, run.model, &scores);
         putchar('\n');
     } else {
-        printf("%-6s ", part_names[part]);
+        printf("%-6s ", part_name(&run, part));
         put_scores(stdout, run.model, &scores);
-        printf("  (%lld examples)\n", (long long)scores.count);
+        put_example_count(stdout, &scores);
     }
     close_run(&run);
     return EXIT_GOOD;
@@ -447,7 +468,8 @@ static void put_values(const Run *run, uint32_t output, const void *array, int64
 static void put_prediction_json(const Run *run, DlrtPart part, int64_t example,
                                 void *const *outputs) {
     const DlrtModel *m = run->model;
-    printf("{\"example\":%lld,\"part\":\"%s\"", (long long)example, part_names[part]);
+    printf("{\"example\":%lld,\"part\":\"%s\"", (long long)example, part_name(run, part));
+    int nclasses = 0;
     for (uint32_t i = 0; i < m->noutputs; i++) {
         int64_t first = m->outputs[i].batched ? example * m->outputs[i].elements : 0;
         int port = class_port(m, &m->outputs[i]);
@@ -460,7 +482,11 @@ static void put_prediction_json(const Run *run, DlrtPart part, int64_t example,
         const char *name = dlrt_data_class(run->data, (uint32_t)port, k);
         char number[32];
         snprintf(number, sizeof number, "%lld", (long long)k);
-        printf(",\"class\":");
+        char key[256];
+        snprintf(key, sizeof key, nclasses++ ? "%s.class" : "class", m->outputs[i].name);
+        putchar(',');
+        put_json_string(stdout, key);
+        putchar(':');
         put_json_string(stdout, name ? name : number);
     }
     printf("}\n");
@@ -471,9 +497,10 @@ static void put_truth(const Run *run, DlrtPart part, int64_t example) {
     for (uint32_t i = 0; i < m->ntargets; i++) {
         const DlrtPort *port = &m->targets[i];
         const void *values = dlrt_data_example(run->data, part, m->ninputs + i, example);
-        if (port->elements != 1) continue;
-        printf("   %s ", port->name);
         double value = value_at(m, port, values, 0);
+        bool lacks = port->classes ? value < 0 : isnan(value);
+        if (port->elements != 1 || lacks) continue;
+        printf("   %s ", port->name);
         if (port->classes)
             put_class(stdout, run->data, (int)(m->ninputs + i), (int64_t)value);
         else
@@ -485,7 +512,7 @@ static void put_prediction(const Run *run, DlrtPart part, int64_t example, void 
     const DlrtModel *m = run->model;
     for (uint32_t i = 0; run->options->show && i < m->ninputs && m->real_bytes == 4; i++)
         put_picture(stdout, &m->inputs[i], dlrt_data_example(run->data, part, i, example));
-    printf("%s %lld:", part_names[part], (long long)example);
+    printf("%s %lld:", part_name(run, part), (long long)example);
     for (uint32_t i = 0; i < m->noutputs; i++) {
         const DlrtPort *port = &m->outputs[i];
         int64_t first = port->batched ? example * port->elements : 0;
@@ -574,7 +601,7 @@ int run_predict(Driver *driver, const Options *options) {
     Run run;
     DlrtPart part;
     DlrtError error = {0};
-    int status = open_trained(&run, driver, options, &part);
+    int status = open_trained(&run, driver, options, true, &part);
     if (status != EXIT_GOOD) return status;
     const DlrtModel *m = run.model;
     int64_t n = dlrt_data_count(run.data, part);

@@ -36,10 +36,14 @@ void put_scores_json(FILE *out, const DlrtModel *model, const DlrtScores *scores
     fputc('}', out);
 }
 
+double without_sign(double value) {
+    return isnan(value) ? (double)NAN : value;
+}
+
 void put_scores(FILE *out, const DlrtModel *model, const DlrtScores *scores) {
-    fprintf(out, "loss %-8.5g", scores->loss);
+    fprintf(out, "loss %-8.5g", without_sign(scores->loss));
     for (uint32_t i = 0; i < model->nmetrics; i++)
-        fprintf(out, "  %s %-7.4g", model->metrics[i], scores->metrics[i]);
+        fprintf(out, "  %s %-7.4g", model->metrics[i], without_sign(scores->metrics[i]));
 }
 
 /* The two dimensions that make a picture: the last two, when all before them are 1. */
@@ -74,14 +78,21 @@ bool put_picture(FILE *out, const DlrtPort *port, const float *values) {
     return true;
 }
 
+void put_counted(FILE *out, int64_t n, const char *what) {
+    fprintf(out, "%lld %s%s", (long long)n, what, n == 1 ? "" : "s");
+}
+
+void put_example_count(FILE *out, const DlrtScores *scores) {
+    fputs("  (", out);
+    put_counted(out, scores->count, "example");
+    fputs(")\n", out);
+}
+
 static void put_scaled(FILE *out, double value, double base, const char *const *units) {
     int unit = 0;
     while (value >= base && unit < 4) value /= base, unit++;
-    fprintf(out,
-            value < 10 && unit    ? "%.2f %s"
-            : value < 100 && unit ? "%.1f %s"
-                                  : "%.0f %s",
-            value, units[unit]);
+    int digits = !unit || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+    fprintf(out, "%.*f%s%s", digits, value, *units[unit] ? " " : "", units[unit]);
 }
 
 void put_bytes(FILE *out, double bytes) {

@@ -44,9 +44,10 @@ static void put_fold(const Trials *t, const Run *run, size_t trial, int64_t fold
         put_scores_json(stdout, run->model, scores);
         printf("}\n");
     } else {
-        printf("fold %lld/%lld  ", (long long)fold + 1, (long long)t->options->folds);
+        int width = snprintf(NULL, 0, "%lld", (long long)t->options->folds);
+        printf("fold %*lld/%lld  ", width, (long long)fold + 1, (long long)t->options->folds);
         put_scores(stdout, run->model, scores);
-        printf("  (%lld examples)\n", (long long)scores->count);
+        put_example_count(stdout, scores);
     }
     fflush(stdout);
 }
@@ -58,7 +59,8 @@ static double mean_of(const Tally *tally, uint32_t i) {
 /* Of the folds, not of their mean. */
 static double deviation_of(const Tally *tally, uint32_t i) {
     double n = (double)tally->folds, mean = mean_of(tally, i);
-    return n < 2 ? 0 : sqrt(fmax(tally->squares[i] - n * mean * mean, 0) / (n - 1));
+    double rest = tally->squares[i] - n * mean * mean;
+    return n < 2 ? 0 : sqrt((rest < 0 ? 0 : rest) / (n - 1));
 }
 
 static void put_tally_json(const Trials *t, const Run *run, size_t trial) {
@@ -87,8 +89,8 @@ static void put_tally(const Trials *t, const Run *run, size_t trial) {
         printf("mean      ");
     for (uint32_t i = 0; i <= run->model->nmetrics; i++) {
         printf("%s%s %.4g", i ? "  " : "", i ? run->model->metrics[i - 1] : "loss",
-               mean_of(&t->tally, i));
-        if (t->tally.folds > 1) printf(" ± %.2g", deviation_of(&t->tally, i));
+               without_sign(mean_of(&t->tally, i)));
+        if (t->tally.folds > 1) printf(" ± %.2g", without_sign(deviation_of(&t->tally, i)));
     }
     putchar('\n');
     fflush(stdout);

@@ -9,6 +9,8 @@ import sys
 import tempfile
 
 GOOD = "model m {\n    input  x\n    output y = 2 * x\n}\n"
+TRAINED = ("model m {\n    input  x\n    param  w ~ ones\n    output y = w * x\n    loss   y^2\n"
+           "    optimizer sgd\n}\n")
 WRONG = "model m {\n    input  x\n    output y = z\n}\n"
 
 # arguments, exit status, part of stdout, part of stderr ("" asks for an empty stream, None for anything)
@@ -37,6 +39,13 @@ CASES = [
     ("train good.dl --epochs", 2, "", "wants a value"),
     ("train good.dl --epochs=0", 2, "", "whole number from 1"),
     ("train good.dl --epochs many", 2, "", "whole number from 1"),
+    ("train good.dl --batch 2000000000", 2, "", "from 1 to 1000000000"),
+    ("--epochs 3 train good.dl", 2, "", "options stand behind the file and the verb"),
+    ("good.dl --epochs 3 train", 2, "", "options stand behind the file and the verb"),
+    ("check marked.dl", 0, "", ""),
+    ("fmt marked.dl", 0, "model m {", ""),
+    ("train trained.dl --save .", 1, "", "cannot write .: Is a directory"),
+    ("repl nowhere.dl", 1, "", "nowhere.dl"),
     ("train good.dl --seed -1", 2, "", "--seed"),
     ("train good.dl --set lr", 2, "", "NAME=NUMBER"),
     ("train good.dl --json=yes", 2, "", "takes no value"),
@@ -71,10 +80,12 @@ def main():
     dlc = sys.argv[1]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in [("good.dl", GOOD), ("wrong.dl", WRONG), ("ugly.dl", GOOD.replace("2 * x", "2*x"))]:
+        for name, text in [("good.dl", GOOD), ("wrong.dl", WRONG), ("ugly.dl", GOOD.replace("2 * x", "2*x")),
+                           ("marked.dl", "\ufeff" + GOOD), ("trained.dl", TRAINED)]:
             pathlib.Path(folder, name).write_text(text)
         for words, status, out, err in CASES:
-            done = subprocess.run([dlc, *words.split()], capture_output=True, text=True, cwd=folder, timeout=60)
+            done = subprocess.run([dlc, *words.split()], capture_output=True, text=True, cwd=folder, timeout=60,
+                                  stdin=subprocess.DEVNULL)
             if done.returncode == status and matches(done.stdout, out) and matches(done.stderr, err):
                 continue
             failed += 1
