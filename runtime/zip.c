@@ -178,6 +178,6 @@ static bool read_member(const Zip *zip, const char *name, const Member *m, Bytes
 bool zip_member(Loader *loader, const char *path, const Bytes *archive, const char *name,
                 const char *ending, Bytes *bytes) {
     Zip zip = {loader, path, archive->data, archive->size};
-    Member member;
+    Member member = {0};
     return find_member(&zip, name, ending, &member) && read_member(&zip, name, &member, bytes);
 }

@@ -134,12 +134,12 @@ static void show_totals(const Bench *b) {
     Total all = total_of(b, NULL);
     for (DlcPart part = DLC_PART_FORWARD; b->trains && part <= DLC_PART_UPDATE; part++) {
         Total t = total_of(b, &part);
-        char name[32];
+        char name[64];
         snprintf(name, sizeof name, "%s, %zu kernel%s", bench_part_name(part), t.n,
                  t.n == 1 ? "" : "s");
         if (t.n) show_total(b, name, (Timed){t.median, t.least}, &t, old[part]);
     }
-    char name[32];
+    char name[64];
     snprintf(name, sizeof name, "sum of %zu kernel%s", all.n, all.n == 1 ? "" : "s");
     show_total(b, name, (Timed){all.median, all.least}, &all, NAN);
     if (b->trains) show_total(b, "whole step", b->whole, &all, b->old.step);
