@@ -125,6 +125,10 @@ int64_t dlrt_data_count(const DlrtData *data, DlrtPart part) {
     return (unsigned)part < DLRT_PARTS ? data->count[part] : 0;
 }
 
+int64_t dlrt_data_skipped(const DlrtData *data) {
+    return data->skipped;
+}
+
 const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port, int64_t example) {
     void *shown = data->ports[port].shown;
     store_fetch(data, port, data->rows[part][example], shown);

@@ -53,6 +53,8 @@ DLRT_API DlrtData *dlrt_data_open(const DlrtDataSpec *spec, const DlrtModel *mod
                                   const char *path, uint64_t seed, DlrtError *error);
 DLRT_API void dlrt_data_close(DlrtData *data);
 DLRT_API int64_t dlrt_data_count(const DlrtData *data, DlrtPart part);
+/* Rows that `missing skip` leaves out; the examples that follow one are numbered without it. */
+DLRT_API int64_t dlrt_data_skipped(const DlrtData *data);
 /* The array of a port (inputs, then targets) of one example. Valid until the next call for that
  * port. */
 DLRT_API const void *dlrt_data_example(const DlrtData *data, DlrtPart part, uint32_t port,
@@ -84,6 +86,10 @@ DLRT_API DlrtData *dlrt_data_open_for(const DlrtSession *session, const DlrtData
                                       const char *path, uint64_t seed, DlrtError *error);
 /* The seed that was trained with; before that, the one it was opened with. */
 DLRT_API uint64_t dlrt_session_seed(const DlrtSession *session);
+
+/* The text of class k of a port that the weights' training data had, or NULL. It lives as long as
+ * the session's weights. */
+DLRT_API const char *dlrt_session_class(DlrtSession *session, uint32_t port, int64_t k);
 
 /* safetensors: parameters by name; state as "state.NAME"; step, seed, epoch and what was read off
  * the training data ("data.PORT.mean", …) in its metadata. The file is written aside and renamed.

@@ -173,3 +173,15 @@ bool notes_texts(const Loader *loader, const char *port, const char *what, Texts
     }
     return true;
 }
+
+const char *notes_text(Pool *pool, const Notes *notes, const char *port, const char *what,
+                       int64_t k) {
+    const char *at = find(notes, port, what);
+    while (at && k-- > 0) {
+        at += strcspn(at, " ");
+        if (*at) at++;
+    }
+    int64_t room = at && k < 0 ? (int64_t)strcspn(at, " ") + 1 : 1;
+    char *word = room > 1 ? pool_take(pool, room, 1) : NULL;
+    return word && next_word(&at, word, (size_t)room) && decode(word) ? word : NULL;
+}

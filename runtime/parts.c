@@ -130,6 +130,7 @@ bool parts_divide(Loader *loader) {
         for (int64_t i = 0; i < source->rows; i++, row++) {
             part_of[row] = (unsigned char)(whole ? DLRT_TEST : source->spec->part);
             kept += !loader->dropped[row];
+            loader->data->skipped += loader->dropped[row];
             if (source->spec->is_split && !loader->dropped[row]) rows[n++] = row;
         }
     }

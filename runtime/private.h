@@ -113,6 +113,9 @@ bool notes_put_texts(struct Loader *loader, const char *port, const char *what,
 bool notes_numbers(const struct Loader *loader, const char *port, const char *what, double *values,
                    int64_t n);
 bool notes_texts(const struct Loader *loader, const char *port, const char *what, Texts *texts);
+/* Text number k of those, or NULL. */
+const char *notes_text(Pool *pool, const Notes *notes, const char *port, const char *what,
+                       int64_t k);
 
 /* ---- opening data (data.c) -------------------------------------------------------------- */
 
@@ -205,6 +208,7 @@ struct DlrtData {
     int64_t count[DLRT_PARTS];
     int64_t overlap; /* training examples that share target values: one of so many is evaluated */
     Notes notes;     /* for the weights that are trained on it */
+    int64_t skipped; /* rows of which a value is missing */
 };
 
 /* All that the steps of opening share. */

@@ -103,6 +103,13 @@ uint64_t dlrt_session_seed(const DlrtSession *session) {
     return session->seed;
 }
 
+const char *dlrt_session_class(DlrtSession *session, uint32_t port, int64_t k) {
+    Pool *pool = &session->notes_pool;
+    const char *name = port_at(session->model, port)->name;
+    const char *text = k < 0 ? NULL : notes_text(pool, &session->notes, name, "classes", k);
+    return text || k < 0 ? text : notes_text(pool, &session->notes, name, "numbers", k);
+}
+
 bool session_note(DlrtSession *session, const Notes *notes, DlrtError *error) {
     Pool pool = {0};
     Notes copy;

@@ -18,9 +18,11 @@ typedef struct Generator {
     const DlrtModel *m;
     uint32_t output;
     int64_t window, classes;
-    int64_t known;   /* classes that the data has, of which one is chosen */
-    void **results;  /* one array for each output of the model */
-    int32_t *tokens; /* all so far */
+    const char **names; /* of the classes, NULL where there is none */
+    bool lines;         /* each example is a line */
+    int64_t known;      /* classes that the data has, of which one is chosen */
+    void **results;     /* one array for each output of the model */
+    int32_t *tokens;    /* all so far */
     int64_t ntokens;
     double *scores;
     const DlcAdvance *advance; /* NULL: by windows */
@@ -68,7 +70,8 @@ static bool take_memory(Generator *g, int64_t length) {
     if (g->advance && g->advance->arena_bytes > arena) arena = g->advance->arena_bytes;
     g->arena = aligned((size_t)arena);
     g->state = g->advance ? aligned((size_t)g->advance->state_bytes) : NULL;
-    bool good = g->results && g->tokens && g->scores && g->arena && (g->state || !g->advance);
+    bool good =
+        g->names && g->results && g->tokens && g->scores && g->arena && (g->state || !g->advance);
     for (uint32_t i = 0; good && i < g->m->noutputs; i++) {
         g->results[i] = aligned((size_t)g->m->outputs[i].elements * 8);
         good = g->results[i] != NULL;
@@ -82,8 +85,26 @@ static void give_memory(Generator *g) {
     free(g->results);
     free(g->tokens);
     free(g->scores);
+    free(g->names);
     free(g->arena);
     free(g->state);
+}
+
+/* The names of classes, as the weights know them; those of other programs leave it to the data. */
+static int find_names(Generator *g) {
+    bool known = dlrt_session_class(g->run.session, 0, 0) != NULL;
+    int status = known ? EXIT_GOOD : open_data(&g->run);
+    if (status != EXIT_GOOD) return status;
+    const DlrtDataSpec *spec = g->run.data_spec;
+    g->lines = spec && spec->nsources && strcmp(spec->sources[0].reader, "lines") == 0;
+    g->names = calloc((size_t)g->classes + 1, sizeof *g->names);
+    for (int64_t k = 0; g->names && k < g->classes; k++) {
+        g->names[k] =
+            known ? dlrt_session_class(g->run.session, 0, k) : dlrt_data_class(g->run.data, 0, k);
+        if (g->names[k] && g->known == k) g->known++;
+    }
+    if (!g->known) g->known = g->classes; /* without names each will do */
+    return EXIT_GOOD;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -151,7 +172,7 @@ static int64_t class_at(const Generator *g, const char *text, size_t *length) {
     int64_t found = -1;
     *length = 0;
     for (int64_t k = 0; k < g->classes; k++) {
-        const char *name = dlrt_data_class(g->run.data, 0, k);
+        const char *name = g->names[k];
         size_t n = name ? strlen(name) : 0;
         if (n > *length && strncmp(name, text, n) == 0) found = k, *length = n;
     }
@@ -184,14 +205,12 @@ static bool ends(const Generator *g, const char *name) {
 static bool generate_one(Generator *g, int64_t length, const char *prompt) {
     restart(g);
     int64_t limit = length + g->window;
-    bool lines =
-        g->run.data_spec->nsources && strcmp(g->run.data_spec->sources[0].reader, "lines") == 0;
-    if (lines || !*prompt) feed(g, 0);
+    if (g->lines || !*prompt) feed(g, 0);
     if (!feed_text(g, prompt, limit - length)) return false;
     fputs(prompt, stdout);
     for (int64_t i = 0; i < length; i++) {
         int64_t k = dlrt_sample(g->scores, g->known, &g->sampling, g->drawn++);
-        const char *name = dlrt_data_class(g->run.data, 0, k);
+        const char *name = g->names[k];
         char number[32];
         snprintf(number, sizeof number, "%lld ", (long long)k);
         if (!name) name = number;
@@ -208,28 +227,26 @@ int run_generate(Driver *driver, const Options *options) {
     Generator g = {.options = options};
     int status = open_model(&g.run, driver, options, true);
     if (status == EXIT_GOOD) status = load_weights(&g.run);
-    if (status == EXIT_GOOD) status = open_data(&g.run);
     if (status != EXIT_GOOD) return status;
     g.m = g.run.model;
+    if (!find_output(&g)) {
+        close_run(&g.run);
+        return EXIT_WRONG;
+    }
+    status = find_names(&g);
+    if (status != EXIT_GOOD) return status;
     g.sampling = (DlrtSampling){.temperature = options->has_temperature ? options->temperature : 1,
                                 .top_k = options->top_k,
                                 .top_p = options->top_p,
                                 .seed = options->has_seed ? options->seed : g.run.spec.seed};
     const char *prompt = options->prompt ? options->prompt : "";
     int64_t length = options->length ? options->length : DEFAULT_LENGTH;
-    bool lines =
-        g.run.data_spec->nsources && strcmp(g.run.data_spec->sources[0].reader, "lines") == 0;
-    g.until = options->until ? options->until : lines ? "\n" : NULL;
-    bool good = find_output(&g);
-    while (g.known < g.classes && dlrt_data_class(g.run.data, 0, g.known)) g.known++;
-    if (!g.known) g.known = g.classes; /* without names each will do */
-    if (good) {
-        DlcOptions compile = compile_options(options);
-        compile.threads = g.m->workers;
-        g.advance = dlc_advance(driver->dlc, &compile);
-        good = show_messages(driver, options) == EXIT_GOOD &&
-               take_memory(&g, length + (int64_t)strlen(prompt));
-    }
+    g.until = options->until ? options->until : g.lines ? "\n" : NULL;
+    DlcOptions compile = compile_options(options);
+    compile.threads = g.m->workers;
+    g.advance = dlc_advance(driver->dlc, &compile);
+    bool good = show_messages(driver, options) == EXIT_GOOD &&
+                take_memory(&g, length + (int64_t)strlen(prompt));
     int64_t count = options->count ? options->count : 1;
     for (int64_t i = 0; good && i < count; i++) good = generate_one(&g, length, prompt);
     give_memory(&g);

@@ -28,7 +28,8 @@ const Verb verbs[] = {
      run_predict},
     {"generate", "a sequence, element by element",
      "For models that say what comes next: an input t[T]: class(V), an output [T, V] of scores or\n"
-     "probabilities. Needs --weights, and the data for its alphabet.",
+     "probabilities. Needs --weights, which know the alphabet; those of other programs need the "
+     "data, too.",
      run_generate},
     {"gradcheck", "check derivatives",
      "Compares, in double precision and for every parameter and input, reverse mode with forward "

@@ -370,6 +370,10 @@ static int open_trained(Run *run, Driver *driver, const Options *options, bool u
     }
     if (status == EXIT_GOOD) status = open_data(run);
     if (status != EXIT_GOOD) return status;
+    int64_t skipped = dlrt_data_skipped(run->data);
+    if (skipped)
+        fprintf(stderr, "note: %lld row%s left out, because a value is missing\n",
+                (long long)skipped, skipped == 1 ? " is" : "s are");
     status = choose_part(run, part);
     if (status != EXIT_GOOD) close_run(run);
     return status;
