@@ -53,12 +53,15 @@ LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operan
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
+/* As planned, where it is not known. */
 static int64_t turns_of(const Gen *g, const Axis *axis) {
     if (axis->turns >= 0) return axis->turns;
     int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 64;
-    int64_t turns = batch > 0 ? batch : 64;
+    int64_t turns = 1;
     for (uint32_t i = 0; i < axis->nmerged; i++)
-        if (axis->merged[i]->extent > 0) turns *= axis->merged[i]->extent;
+        turns *= axis->merged[i]->extent != EXTENT_BATCH ? axis->merged[i]->extent
+                 : batch > 0                             ? batch
+                                                         : 64;
     return turns;
 }
 
@@ -127,14 +130,6 @@ static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
     return turns_of_all(g, &c->sums) * vectors * g->lanes * (g->f64_real ? 8 : 4);
 }
 
-static int64_t workspace(const Contract *c) {
-    const Machine *machine = c->g->machine;
-    Blocking blocking =
-        plan_blocking(c->g->function, c->kernel, c->g->f64_real ? 8 : 4, machine->vector_bytes,
-                      machine->vector_registers, machine->l1_bytes, machine->l2_bytes);
-    return blocking.workspace_bytes;
-}
-
 /* The part of the lanes that is used by `turns` of them. */
 static double lanes_used(int64_t turns, uint32_t lanes) {
     int64_t vectors = (turns + lanes - 1) / lanes;
@@ -167,12 +162,14 @@ static void choose_form(Contract *c) {
     c->lanes = c->column && c->kernel->vector ? g->lanes : 1;
     bool has_vectors = has_columns && c->lanes > 1;
     bool is_direct = has_vectors && c->b.column <= 1 && c->a.column <= 1;
-    bool is_packed = has_vectors && !is_direct && rows > 1 && panel_bytes(c, 1) <= workspace(c);
+    bool is_packed =
+        has_vectors && !is_direct && rows > 1 && panel_bytes(c, 1) <= c->blocking.panel_bytes;
     c->form = is_packed ? FORM_PACKED : FORM_OUTER;
     if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
     double others = 0;
     if (is_direct) others = 1.3 * lanes_used(turns_of(g, c->column), c->lanes);
     if (is_packed) others = packed_efficiency(c, rows);
+    if (c->blocking.turns && has_vectors) return; /* each tile of rows would read all of b */
     if (dot_efficiency(c) > others) use_dot(c);
 }
 
@@ -200,7 +197,7 @@ static void choose_tile(Contract *c) {
     c->rows = smaller(rows, registers == 24 ? 8 : 12 / c->columns);
     if (registers == 24 && c->columns == 1) c->rows = smaller(rows, 12);
     if (c->form != FORM_PACKED) return;
-    while (c->columns > 1 && panel_bytes(c, c->columns) > workspace(c)) c->columns--;
+    while (c->columns > 1 && panel_bytes(c, c->columns) > c->blocking.panel_bytes) c->columns--;
 }
 
 /* ---- the stores of a tile ---------------------------------------------------------------------
@@ -304,7 +301,7 @@ static void row_tiles(Contract *c, const Point *p, void *data) {
 static void column_tile(Contract *c, const Point *outer, Columns columns) {
     Point p = point_copy(c->g, outer);
     if (c->column) point_set_axis(c->g, &p, c->column, columns.at);
-    bool packs = c->form == FORM_PACKED && columns.lanes > 1;
+    bool packs = c->form == FORM_PACKED && columns.lanes > 1 && c->phase != PHASE_STORES;
     if (packs) contract_pack(c, &p, &columns);
     loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
 }
@@ -390,6 +387,10 @@ static void column_tiles(Contract *c, const Point *p, void *data) {
         unknown_columns(c, p, c->column->extent);
 }
 
+static void nest(Contract *c, const Point *p) {
+    loop_axes(c, p, &c->outer, 0, column_tiles, NULL);
+}
+
 void kernel_contract(Gen *g, const Kernel *k) {
     Roles roles = plan_oriented(k);
     Contract c = {.g = g, .kernel = k, .a = operand_of(g, roles.a), .b = operand_of(g, roles.b)};
@@ -405,9 +406,15 @@ void kernel_contract(Gen *g, const Kernel *k) {
     c.a.column = contract_stride(&c.a, c.column);
     c.b.column = contract_stride(&c.b, c.column);
     c.a.row = contract_stride(&c.a, c.row);
+    const Machine *machine = g->machine;
+    c.blocking = plan_blocking(g->function, k, g->f64_real ? 8 : 4, machine->vector_bytes,
+                               machine->l2_bytes);
     choose_form(&c);
     choose_tile(&c);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
-    loop_axes(&c, &p, &c.outer, 0, column_tiles, NULL);
+    if (c.blocking.turns && c.form != FORM_DOT)
+        contract_blocks(&c, &p, nest);
+    else
+        nest(&c, &p);
 }

@@ -2,6 +2,7 @@
  *
  * The nest, outer to inner:
  *
+ *     [blocks]  of the outermost summed index
  *     outer     indices of both operands and the result, and of b and the result
  *     columns   tiles of the vectorised index
  *     [panel]   b of these columns is copied so that they are adjacent
@@ -27,6 +28,14 @@ typedef enum Form {
     FORM_DOT,    /* the innermost summed index along the lanes; lanes are added up at the end */
 } Form;
 
+/* A sum in blocks: each block adds to the sums so far, which lie in memory; then come the stores.
+ */
+typedef enum Phase {
+    PHASE_WHOLE, /* all of the sum, and the stores */
+    PHASE_BLOCK,
+    PHASE_STORES,
+} Phase;
+
 typedef struct Operand {
     const Tensor *tensor;
     Linear at;
@@ -45,6 +54,10 @@ typedef struct Contract {
     uint32_t columns; /* of a tile: vectors, or single ones in the dot form */
     bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
     LLVMValueRef spill;
+    Blocking blocking;
+    Phase phase;
+    LLVMValueRef partial;  /* the sums so far, by outer, middle, row and column */
+    LLVMValueRef is_first; /* block: there are none yet */
 } Contract;
 
 /* The columns of the tile at work. */
@@ -60,6 +73,15 @@ typedef struct Columns {
 int64_t contract_stride(const Operand *operand, const Axis *axis);
 /* The address of the operand's element at the point; summed indices count as 0. */
 LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand);
+
+/* contract_block.c: the sums so far of a tile that begins at the row (NULL: 0), and how far apart
+ * its rows are. */
+LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *columns,
+                              LLVMValueRef row);
+int64_t contract_partial_width(const Contract *c);
+/* All blocks, then the stores, by `nest`, which makes the loops from `outer` on. */
+typedef void ContractNest(Contract *c, const Point *p);
+void contract_blocks(Contract *c, const Point *p, ContractNest *nest);
 
 /* contract_tile.c: rows x columns elements, from the sums to the stores. */
 void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,

@@ -301,6 +301,12 @@ static void stores_by_loop(Tile *t, const Point *p, LLVMValueRef row, const RowP
     loop_end(g, &loop, NULL, NULL);
 }
 
+/* Of accumulator i. */
+static LLVMValueRef partial_address(const Tile *t, LLVMValueRef partial, uint32_t i) {
+    uint32_t r = i / t->columns->count, v = i % t->columns->count;
+    return ahead(t, partial, r * contract_partial_width(t->c) + v * t->columns->lanes);
+}
+
 void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVMValueRef row,
                    uint32_t rows) {
     Gen *g = c->g;
@@ -312,8 +318,18 @@ void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVM
     t.b = columns->panel ? columns->panel : contract_address(c, &p, &c->b);
     uint32_t lanes = c->form == FORM_DOT ? c->lanes : columns->lanes;
     LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
-    for (uint32_t i = 0; i < tile_size(&t); i++) t.acc[i] = zero;
-    sums(&t, 0);
+    LLVMValueRef partial = c->phase == PHASE_WHOLE ? NULL : contract_partial(c, &p, columns, row);
+    for (uint32_t i = 0; i < tile_size(&t); i++) {
+        t.acc[i] = zero;
+        if (!partial) continue;
+        t.acc[i] = gen_load(g, g->real, partial_address(&t, partial, i), lanes, NULL, NULL);
+        if (c->phase == PHASE_BLOCK)
+            t.acc[i] = LLVMBuildSelect(g->b, c->is_first, zero, t.acc[i], "");
+    }
+    if (c->phase != PHASE_STORES) sums(&t, 0);
+    for (uint32_t i = 0; c->phase == PHASE_BLOCK && i < tile_size(&t); i++)
+        gen_store(g, partial_address(&t, partial, i), t.acc[i], NULL);
+    if (c->phase == PHASE_BLOCK) return;
 
     RowPart parts[CONTRACT_MAX_TILE];
     LLVMValueRef values[CONTRACT_MAX_TILE];

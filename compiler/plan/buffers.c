@@ -143,9 +143,7 @@ static int64_t workspace_of(const Planner *p, const Kernel *k) {
     const PlanOptions *o = p->options;
     int64_t most = 0;
     if (k->kind == KERNEL_CONTRACT)
-        most = plan_blocking(p->f, k, p->real_bytes, o->vector_bytes, o->vector_registers,
-                             o->l1_bytes, o->l2_bytes)
-                   .workspace_bytes;
+        most = plan_blocking(p->f, k, p->real_bytes, o->vector_bytes, o->l2_bytes).workspace_bytes;
     for (uint32_t i = 0; i < k->nsteps; i++) {
         int64_t bytes = workspace_of(p, k->steps[i]);
         if (bytes > most) most = bytes;

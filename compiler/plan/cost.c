@@ -1,16 +1,6 @@
-/* plan/cost.c: what things cost: operations, and the blocking of contractions.
- *
- * The blocking follows Low, Igual, Smith, Quintana-Ortí, "Analytical modeling is enough for
- * high-performance BLIS" (ACM TOMS 43, 2016): the register tile from the number of registers and
- * the latency of a multiply-add, the panel of b from the caches.
+/* plan/cost.c: what operations cost.
  */
 #include "plan/private.h"
-
-enum {
-    LATENCY = 4,      /* cycles of a multiply-add */
-    PER_CYCLE = 2,    /* multiply-adds, and loads, a cycle */
-    BATCH_GUESS = 64, /* examples, where the number is not known */
-};
 
 /* ---- operations -------------------------------------------------------------------------------
  */
@@ -131,100 +121,6 @@ void plan_flops(Ctx *ctx, Kernel *k) {
     }
 }
 
-/* ---- blocking ---------------------------------------------------------------------------------
- */
-
-static int64_t extent_of(Index *const *indices, uint32_t n) {
-    int64_t extent = 1;
-    for (uint32_t i = 0; i < n; i++)
-        extent *= indices[i]->extent == EXTENT_BATCH ? BATCH_GUESS : indices[i]->extent;
-    return extent;
-}
-
 double plan_share_used(int64_t extent, int64_t tile) {
     return (double)extent / (double)((extent + tile - 1) / tile * tile);
-}
-
-Roles plan_oriented(const Kernel *k) {
-    Roles r = k->roles;
-    bool swap = false;
-    for (uint32_t i = 0; i < r.nm; i++) swap |= r.m[i] == k->vector;
-    if (!swap) return r;
-    return (Roles){.batch = r.batch,
-                   .m = r.n,
-                   .n = r.m,
-                   .k = r.k,
-                   .nbatch = r.nbatch,
-                   .nm = r.nn,
-                   .nn = r.nm,
-                   .nk = r.nk,
-                   .a = r.b,
-                   .b = r.a};
-}
-
-/* Multiply-adds of use in a cycle: not more than two, not more than the loads feed, and enough
- * accumulators to cover the latency. */
-static double tile_value(int64_t m, int64_t vectors, int64_t extent_m, int64_t extent_n,
-                         int64_t lanes) {
-    double fmas = (double)(m * vectors), loads = (double)(m + vectors);
-    double cycles = fmas / PER_CYCLE;
-    if (cycles < LATENCY) cycles = LATENCY;
-    if (cycles < loads / PER_CYCLE) cycles = loads / PER_CYCLE;
-    cycles += 0.05 * loads;
-    double used = plan_share_used(extent_m, m) * plan_share_used(extent_n, vectors * lanes);
-    return fmas / cycles * used;
-}
-
-/* m_r x n_r accumulators, one row of b and one element of a must fit the registers. */
-static void choose_tile(Blocking *b, int64_t m, int64_t n, int64_t lanes, uint32_t registers) {
-    double best = -1;
-    for (int64_t vectors = 1; vectors <= 6; vectors++)
-        for (int64_t rows = 1; rows <= 14; rows++) {
-            if (rows * vectors + vectors + 1 > (int64_t)registers) continue;
-            if (rows > 1 && rows > m) continue;
-            if (vectors > 1 && (vectors - 1) * lanes >= n) continue;
-            double value = tile_value(rows, vectors, m, n, lanes);
-            if (value <= best) continue;
-            best = value;
-            b->tile_m = rows;
-            b->tile_n = vectors * lanes;
-        }
-}
-
-Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
-                       uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes) {
-    const Roles oriented = plan_oriented(k), *r = &oriented;
-    int64_t lanes = vector_bytes / real_bytes;
-    Blocking b = {0};
-    choose_tile(&b, extent_of(r->m, r->nm), r->nn ? extent_of(&r->n[r->nn - 1], 1) : 1, lanes,
-                vector_registers);
-    /* Codegen copies b, all of the sum at once, for as many columns as the panel has room for. A
-     * sum over the batch has no known length: b is read where it lies. */
-    int64_t sum = extent_of(r->k, r->nk);
-    for (uint32_t i = 0; i < r->nk; i++)
-        if (r->k[i]->extent == EXTENT_BATCH) return b;
-    if (!k->vector || !r->b || !r->nn || extent_of(r->m, r->nm) < 2) return b;
-    for (uint32_t i = 0; i < r->nk; i++)
-        if (r->k[i] == k->vector) return b;
-    int64_t *strides = (int64_t[16]){0};
-    if (r->b->read.tensor->rank > 16) return b;
-    plan_strides(f, r->b->read.tensor, strides);
-    int64_t stride = 0;
-    for (uint32_t d = 0; d < r->b->read.tensor->rank; d++) {
-        const Expr *sub = r->b->read.subs[d];
-        for (uint32_t t = 0; t < sub->affine.nterms; t++)
-            if (sub->affine.terms[t].atom->kind == EX_INDEX &&
-                sub->affine.terms[t].atom->index == k->vector)
-                stride += sub->affine.terms[t].coefficient * strides[d];
-    }
-    if (stride == 0 || stride == 1) return b;
-    int64_t vectors = (extent_of(r->n, r->nn) + lanes - 1) / lanes, most = 8;
-    if (vectors > most) vectors = most;
-    while (vectors > 1 && sum * vectors * vector_bytes > l2_bytes / 2) vectors--;
-    if (sum * vectors * vector_bytes > 4 * l2_bytes) return b;
-    b.pack_b = true;
-    b.block_k = sum;
-    b.block_n = vectors * lanes;
-    b.workspace_bytes = sum * vectors * vector_bytes;
-    return b;
 }

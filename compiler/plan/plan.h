@@ -154,17 +154,17 @@ void plan_verify(Ctx *ctx, const Function *f);
 /* The roles such that b, if anyone, runs along the vector. */
 Roles plan_oriented(const Kernel *k);
 
-/* Bytes of packing space for a contraction: the largest over a function is its workspace_bytes. The
- * blocking that codegen uses comes from the same formula (plan/cost.c). */
+/* How a contraction uses the caches, and the bytes of workspace that it takes: the largest over a
+ * function is its workspace_bytes. */
 typedef struct Blocking {
-    int64_t tile_m,
-        tile_n; /* register tile: rows, and columns in reals (a multiple of the lanes) */
-    int64_t block_k, block_n; /* of the packed panel of b; 0: b is read where it lies */
-    bool pack_b;
+    int64_t
+        panel_bytes; /* for b, transposed; at the begin of the workspace. 0: read where it lies */
+    int64_t turns;   /* of the outermost summed index at a time, the sums so far being in the
+                        workspace   behind the panel; 0: all at once */
     int64_t workspace_bytes;
 } Blocking;
 Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
-                       uint32_t vector_registers, int64_t l1_bytes, int64_t l2_bytes);
+                       int64_t l2_bytes);
 
 /* Does a reduction of the kernel end up in this pseudo-tensor? */
 bool plan_accumulates(const Kernel *k, const Tensor *tensor);

@@ -11,6 +11,7 @@
  *   schedule.c  kind, roles and vector of a kernel
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   split.c     the division of kernels among threads
+ *   blocking.c  how contractions use the caches
  *   buffers.c   places in memory
  */
 #ifndef DLC_PLAN_PRIVATE_H

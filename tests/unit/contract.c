@@ -19,6 +19,7 @@ enum { MAX_INDICES = 8, MAX_BATCH = 24 };
 /* One contraction c[..] = sum a[..] * b[..] with its memory. */
 typedef struct Case {
     const char *name;
+    const Machine *machine;
     bool f64, has_bias, is_long;
     Kernel kernel;
     Function function;
@@ -104,7 +105,7 @@ static void place(Ctx *ctx, Function *f, Tensor *tensor, Place where, uint32_t s
 static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *const *all,
                         uint32_t nall, Index *const *free_indices, uint32_t nfree, Index *vector) {
     Kernel *k = &t->kernel;
-    const Machine *machine = target_machine(ctx, NULL, NULL);
+    const Machine *machine = t->machine;
     *k = (Kernel){
         .kind = KERNEL_CONTRACT, .name = sym(ctx, "c"), .op = REDUCE_SUM, .vector = vector};
     k->free = copied(ctx, free_indices, nfree);
@@ -140,8 +141,7 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
     place(ctx, f, t->c, PLACE_RESULT, 0);
     place(ctx, f, t->d, PLACE_RESULT, 1);
     Blocking blocking =
-        plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->vector_registers,
-                      machine->l1_bytes, machine->l2_bytes);
+        plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
     f->workspace_bytes = f->arena_bytes = blocking.workspace_bytes;
 }
 
@@ -365,7 +365,7 @@ static void run_cases(Ctx *ctx, Case *cases, uint32_t n, const Machine *machine)
     target_jit_free(jit);
 }
 
-/* Narrower vectors of the same machine, with and without masks. */
+/* Narrower vectors of the same machine, with and without masks; large and small caches. */
 static void test_random(const Machine *machine, int64_t vector_bytes, uint32_t rounds) {
     enum { CASES = 24 };
     for (uint32_t round = 0; round < rounds; round++) {
@@ -376,8 +376,10 @@ static void test_random(const Machine *machine, int64_t vector_bytes, uint32_t r
         narrow.vector_bytes = vector_bytes;
         narrow.vector_registers = vector_bytes == 64 ? 32 : 16;
         narrow.has_fma = machine->has_fma && vector_bytes > 16;
+        if (round % 2) narrow.l2_bytes = 4096; /* sums are cut into blocks */
         Case *cases = calloc(CASES, sizeof *cases);
         for (int i = 0; i < CASES; i++) {
+            cases[i].machine = &narrow;
             if (i % 6 == 5)
                 convolution_case(&ctx, &cases[i], i, noise() % 2);
             else
@@ -432,7 +434,7 @@ static void measure_product(const Machine *machine, const char *lay, int64_t m, 
                             int64_t k, bool f64, int64_t batch) {
     Ctx ctx;
     ctx_init(&ctx);
-    Case t = {.name = "speed", .f64 = f64, .max_batch = batch};
+    Case t = {.name = "speed", .machine = machine, .f64 = f64, .max_batch = batch};
     Index *mi = new_index(&ctx, "m", m), *ni = new_index(&ctx, "n", n);
     Index *ki = new_index(&ctx, "k", k);
     Index *in_a[] = {lay[0] == 'n' ? mi : ki, lay[0] == 'n' ? ki : mi};
@@ -459,7 +461,8 @@ static void measure_convolutions(const Machine *machine) {
     Index *u = new_index(&ctx, "u", 5), *v = new_index(&ctx, "v", 5);
     Index *wi[] = {f, c, u, v}, *yi[] = {batch, f, i, j}, *all[] = {batch, f, i, j, c, u, v};
     Index *back[] = {f, c, u, v, batch, i, j};
-    Case y = {.name = "forward", .max_batch = 64}, g = {.name = "gradient", .max_batch = 64};
+    Case y = {.name = "forward", .machine = machine, .max_batch = 64};
+    Case g = {.name = "gradient", .machine = machine, .max_batch = 64};
     Tensor *x = make_tensor(&ctx, &y.module, "x", xdims, 4);
     Tensor *w = tensor_over(&ctx, &y.module, "w", wi, 4),
            *gy = tensor_over(&ctx, &g.module, "g", yi, 4);
@@ -502,7 +505,7 @@ int main(int argc, char **argv) {
         measure_all(machine);
     } else {
         for (int64_t bytes = machine->vector_bytes; bytes >= 16; bytes /= 2)
-            test_random(machine, bytes, bytes == machine->vector_bytes ? 8 : 3);
+            test_random(machine, bytes, bytes == machine->vector_bytes ? 10 : 4);
     }
     ctx_free(&ctx);
     TEST_END();
