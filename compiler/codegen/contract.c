@@ -162,14 +162,15 @@ static void choose_form(Contract *c) {
     c->lanes = c->column && c->kernel->vector ? g->lanes : 1;
     bool has_vectors = has_columns && c->lanes > 1;
     bool is_direct = has_vectors && c->b.column <= 1 && c->a.column <= 1;
-    bool is_packed =
-        has_vectors && !is_direct && rows > 1 && panel_bytes(c, 1) <= c->blocking.panel_bytes;
+    bool is_packed = has_vectors && !is_direct && rows > 1 &&
+                     panel_bytes(c, 1) <= c->kernel->blocking.panel_bytes;
     c->form = is_packed ? FORM_PACKED : FORM_OUTER;
     if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
     double others = 0;
     if (is_direct) others = 1.3 * lanes_used(turns_of(g, c->column), c->lanes);
     if (is_packed) others = packed_efficiency(c, rows);
-    if (c->blocking.turns && has_vectors) return; /* each tile of rows would read all of b */
+    if (c->kernel->blocking.turns && has_vectors)
+        return; /* each tile of rows would read all of b */
     if (dot_efficiency(c) > others) use_dot(c);
 }
 
@@ -197,7 +198,8 @@ static void choose_tile(Contract *c) {
     c->rows = smaller(rows, registers == 24 ? 8 : 12 / c->columns);
     if (registers == 24 && c->columns == 1) c->rows = smaller(rows, 12);
     if (c->form != FORM_PACKED) return;
-    while (c->columns > 1 && panel_bytes(c, c->columns) > c->blocking.panel_bytes) c->columns--;
+    while (c->columns > 1 && panel_bytes(c, c->columns) > c->kernel->blocking.panel_bytes)
+        c->columns--;
 }
 
 /* ---- the stores of a tile ---------------------------------------------------------------------
@@ -391,7 +393,8 @@ static void nest(Contract *c, const Point *p) {
     loop_axes(c, p, &c->outer, 0, column_tiles, NULL);
 }
 
-void kernel_contract(Gen *g, const Kernel *k) {
+/* Operands and axes, and how the sum is done. */
+static Contract arranged(Gen *g, const Kernel *k) {
     Roles roles = plan_oriented(k);
     Contract c = {.g = g, .kernel = k, .a = operand_of(g, roles.a), .b = operand_of(g, roles.b)};
     Axes batch = linear_axes(g, k, roles.batch, roles.nbatch);
@@ -406,14 +409,30 @@ void kernel_contract(Gen *g, const Kernel *k) {
     c.a.column = contract_stride(&c.a, c.column);
     c.b.column = contract_stride(&c.b, c.column);
     c.a.row = contract_stride(&c.a, c.row);
-    const Machine *machine = g->machine;
-    c.blocking = plan_blocking(g->function, k, g->f64_real ? 8 : 4, machine->vector_bytes,
-                               machine->l2_bytes);
     choose_form(&c);
+    return c;
+}
+
+/* In a part of a kernel sums are done as in the whole: the bits are the same. */
+static Contract arranged_as_whole(Gen *g, const Kernel *k) {
+    const Map ranges = g->ranges;
+    g->ranges = (Map){0};
+    const Contract whole = arranged(g, k);
+    g->ranges = ranges;
+    if (ranges.len == 0) return whole;
+    Contract c = arranged(g, k);
+    c.form = whole.form;
+    c.lanes = whole.lanes;
+    c.sums = whole.sums;
+    return c;
+}
+
+void kernel_contract(Gen *g, const Kernel *k) {
+    Contract c = arranged_as_whole(g, k);
     choose_tile(&c);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
-    if (c.blocking.turns && c.form != FORM_DOT)
+    if (k->blocking.turns && c.form != FORM_DOT)
         contract_blocks(&c, &p, nest);
     else
         nest(&c, &p);

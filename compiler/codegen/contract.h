@@ -54,7 +54,6 @@ typedef struct Contract {
     uint32_t columns; /* of a tile: vectors, or single ones in the dot form */
     bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
     LLVMValueRef spill;
-    Blocking blocking;
     Phase phase;
     LLVMValueRef partial;  /* the sums so far, by outer, middle, row and column */
     LLVMValueRef is_first; /* block: there are none yet */

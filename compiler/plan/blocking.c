@@ -130,7 +130,7 @@ static int64_t block_turns(const Function *f, const Kernel *k, const Roles *r, i
     const Index *outer = r->k[0];
     int64_t once = (footprint(f, r->a, outer) + footprint(f, r->b, outer)) * real_bytes;
     int64_t inner = turns_of_all(f, r->k + 1, r->nk - 1), turns = turns_of(f, outer);
-    int64_t block = l2_bytes / 2 / once, least = (SHORTEST_SUM + inner - 1) / inner;
+    int64_t block = l2_bytes / 8 / once, least = (SHORTEST_SUM + inner - 1) / inner;
     if (block < least) block = least;
     return block < turns ? block : 0;
 }

@@ -139,13 +139,10 @@ static void touch_kernel(Lifetimes *l, const Kernel *k) {
 /* ---- the arena --------------------------------------------------------------------------------
  */
 
-static int64_t workspace_of(const Planner *p, const Kernel *k) {
-    const PlanOptions *o = p->options;
-    int64_t most = 0;
-    if (k->kind == KERNEL_CONTRACT)
-        most = plan_blocking(p->f, k, p->real_bytes, o->vector_bytes, o->l2_bytes).workspace_bytes;
+static int64_t workspace_of(const Kernel *k) {
+    int64_t most = k->blocking.workspace_bytes;
     for (uint32_t i = 0; i < k->nsteps; i++) {
-        int64_t bytes = workspace_of(p, k->steps[i]);
+        int64_t bytes = workspace_of(k->steps[i]);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -157,7 +154,7 @@ static void place_workspaces(Planner *p) {
     f->workers = p->options->workers > 1 ? p->options->workers : 1;
     for (uint32_t i = 0; i < f->kernels.len; i++) {
         const Kernel *k = f->kernels.at[i];
-        int64_t bytes = aligned(workspace_of(p, k));
+        int64_t bytes = aligned(workspace_of(k));
         if (bytes > f->workspace_bytes) f->workspace_bytes = bytes;
         if (k->split.index && bytes > f->worker_bytes) f->worker_bytes = bytes;
     }

@@ -78,6 +78,9 @@ static void build_stores(Planner *p, Draft *draft) {
 static void finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
     plan_flops(p->ctx, k);
+    if (k->kind == KERNEL_CONTRACT)
+        k->blocking =
+            plan_blocking(p->f, k, p->real_bytes, p->options->vector_bytes, p->options->l2_bytes);
 }
 
 /* Loops in the order in which the dimensions of what is written lie in memory. */

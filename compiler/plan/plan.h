@@ -54,13 +54,21 @@ typedef struct Roles {
 } Roles;
 
 /* How a kernel is divided among threads: along a free index, so that no two parts write or sum the
- * same element, and the bits are the same whoever runs them. The division depends on nothing but
- * the kernel; there may be more parts than threads. */
+ * same element, and the bits are the same as without. There may be more parts than threads. */
 typedef struct Split {
     Index *index;  /* NULL: it is not. A SCAN is divided along the batch indices of all its steps */
     int64_t parts; /* at most; exactly, and all equal, where they divide a known extent */
     int64_t unit;  /* otherwise each part but the last has a multiple of so many turns */
 } Split;
+
+/* How a contraction uses the caches. */
+typedef struct Blocking {
+    int64_t
+        panel_bytes; /* for b, transposed, at the begin of the workspace; 0: read where it lies */
+    int64_t turns;   /* of the outermost summed index at a time, the sums so far being in the
+                        workspace   behind the panel; 0: all at once */
+    int64_t workspace_bytes; /* altogether */
+} Blocking;
 
 typedef struct Kernel Kernel;
 struct Kernel {
@@ -77,7 +85,8 @@ struct Kernel {
     Tensor *acc;     /* as in Reduction */
     Reduction *also; /* REDUCE: others over the same indices, in the same loops */
     uint32_t nalso;
-    Roles roles; /* CONTRACT */
+    Roles roles;       /* CONTRACT */
+    Blocking blocking; /* CONTRACT */
     Store *stores;
     uint32_t nstores;
     /* SCATTER: result[.., row, ..] where dim scatter_dim is given by `row` */
@@ -154,15 +163,7 @@ void plan_verify(Ctx *ctx, const Function *f);
 /* The roles such that b, if anyone, runs along the vector. */
 Roles plan_oriented(const Kernel *k);
 
-/* How a contraction uses the caches, and the bytes of workspace that it takes: the largest over a
- * function is its workspace_bytes. */
-typedef struct Blocking {
-    int64_t
-        panel_bytes; /* for b, transposed; at the begin of the workspace. 0: read where it lies */
-    int64_t turns;   /* of the outermost summed index at a time, the sums so far being in the
-                        workspace   behind the panel; 0: all at once */
-    int64_t workspace_bytes;
-} Blocking;
+/* Of a contraction whose vector is chosen. */
 Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
                        int64_t l2_bytes);
 

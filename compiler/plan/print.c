@@ -7,9 +7,10 @@
  *     buffers
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
- * `8 parts of batch` behind the vectorised index: so many threads can compute the kernel, each a
- * range of batch. `_` is what the kernel has reduced to at its point, `_2` the second of several
- * reductions. `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
+ * `in blocks of 4 turns of k`: a contraction sums so many turns at a time. `8 parts of batch`
+ * behind the vectorised index: so many threads can compute the kernel, each a range of batch. `_`
+ * is what the kernel has reduced to at its point, `_2` the second of several reductions. `then` is
+ * written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -74,6 +75,13 @@ static void put_reduction(Printer *p, const char *indent) {
     }
 }
 
+static void put_blocking(Printer *p, const char *indent) {
+    const Blocking *b = &p->kernel->blocking;
+    if (b->turns)
+        text_printf(p->out, "%s  in blocks of %lld turns of %s\n", indent, (long long)b->turns,
+                    p->kernel->over[0]->name);
+}
+
 static void put_stores(Printer *p, const char *indent) {
     const Kernel *k = p->kernel;
     for (uint32_t i = 0; i < k->nstores; i++) {
@@ -107,6 +115,7 @@ static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
     if (k->vector) text_printf(p->out, " along %s", k->vector->name);
     put_split(p->out, k);
     put_reduction(p, indent);
+    put_blocking(p, indent);
     put_stores(p, indent);
 }
 

@@ -4,8 +4,8 @@
  *
  * A part must be worth what it costs to hand it to another thread: some microseconds when that
  * thread sleeps, less than one when it is awake. So small kernels, and with them small models, stay
- * whole. What is divided depends on the kernel alone, never on the number of threads: results have
- * the same bits for any number.
+ * whole. Parts never share an element of the result, and elements are computed in the same way in a
+ * part as in the whole: results have the same bits for any number of threads.
  */
 #include "plan/private.h"
 
@@ -182,6 +182,6 @@ static void split_kernel(Planner *p, Kernel *k) {
 void plan_split(Planner *p) {
     for (uint32_t i = 0; i < p->f->kernels.len; i++) {
         plan_cycles(p, p->f->kernels.at[i]);
-        split_kernel(p, p->f->kernels.at[i]);
+        if (p->options->workers > 1 || p->options->split_all) split_kernel(p, p->f->kernels.at[i]);
     }
 }

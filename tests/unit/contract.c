@@ -140,9 +140,8 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
     place(ctx, f, t->bias, PLACE_INPUT, 2);
     place(ctx, f, t->c, PLACE_RESULT, 0);
     place(ctx, f, t->d, PLACE_RESULT, 1);
-    Blocking blocking =
-        plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
-    f->workspace_bytes = f->arena_bytes = blocking.workspace_bytes;
+    k->blocking = plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
+    f->workspace_bytes = f->arena_bytes = k->blocking.workspace_bytes;
 }
 
 static Index *new_index(Ctx *ctx, const char *name, int64_t extent) {
