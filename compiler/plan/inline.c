@@ -5,7 +5,7 @@
  * An elementwise definition vanishes
  *   - as an alias, when it is another shape of the same memory (flatten);
  *   - into its users, when it is a read in other words (a transpose, a slice, a gather), when it is
- *     used once, inside a reduction, or when it costs next to nothing.
+ *     used once, inside a reduction or made of leaves alone, or when it costs next to nothing.
  * Elsewhere it stays a node: elementwise users at the same point then share its kernel, which
  * computes it once. Decided from the last node to the first, so that what becomes of the users is
  * known: `evaluations` counts how often a definition would be evaluated where it would end up.
@@ -65,13 +65,24 @@ static bool is_cheap(Planner *p, const Node *node) {
  * be written out again and again, link by link. */
 enum { MOST_CARRIED = 100 };
 
+/* Made of what is there from the start: it has no place of its own in the order of kernels, and
+ * would only come too early or too late for its user's. */
+static bool reads_leaves(Planner *p, const Node *node) {
+    Reads reads = {0};
+    plan_node_reads(p->ctx, node, &reads);
+    for (uint32_t i = 0; i < reads.len; i++)
+        if (map_has(&p->node_of, plan_base(p, reads.at[i]->read.tensor))) return false;
+    return true;
+}
+
 static bool vanishes(Planner *p, const Node *node) {
     if (node->uses.len == 0 || node->in_memory_use || node->result->classes) return false;
     if (node->in_contract) return plan_is_plain(node->body);
     if (node->carried > MOST_CARRIED) return false;
     if (is_view(node)) return true;
     double size = plan_points(p, node->at, node->result->rank);
-    if (node->nfinal == 1 && node->in_reduction && node->evaluations <= size) return true;
+    if (node->nfinal == 1 && node->evaluations <= size)
+        if (node->in_reduction || reads_leaves(p, node)) return true;
     return is_cheap(p, node);
 }
 
