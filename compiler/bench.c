@@ -57,6 +57,8 @@ static bool need_kernel(Needs *n, const Kernel *k) {
         found = true;
         need_expression(n, k->stores[i].value);
     }
+    for (uint32_t i = 0; i < k->nalso; i++)
+        if (is_needed(n, k->also[i].acc)) found = true, need_expression(n, k->also[i].body);
     if (k->acc && is_needed(n, k->acc)) {
         found = true;
         need_expression(n, k->body);
@@ -102,6 +104,7 @@ static const char *kind_of(const Kernel *k) {
     case KERNEL_CONTRACT: return "contract";
     case KERNEL_SCATTER: return "scatter";
     case KERNEL_SCAN: return "scan";
+    case KERNEL_NEST: return "nest";
     }
     return "";
 }

@@ -6,7 +6,7 @@
 
 #include "codegen/codegen.h"
 
-/* The part of an index's values that the function being generated goes through. */
+/* The part of an index's values that the loops go through. */
 typedef struct Range {
     LLVMValueRef first, extent; /* i64 */
     int64_t turns;              /* -1: not known before it runs */
@@ -32,7 +32,7 @@ typedef struct Gen {
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
     Map enclosing;           /* Index* → i64: the times of the scans around the current kernel */
-    Map ranges;              /* Index* → Range*: of indices along which the kernel is divided */
+    Map ranges;              /* Index* → Range*: of indices of which the kernel has a part */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
@@ -175,7 +175,7 @@ typedef void PointBody(Gen *g, Point *p, void *data);
  * then what is left over. The vector axis is the innermost loop. */
 void loop_points(Gen *g, const Point *p, const Axes *axes, PointBody *body, void *data);
 /* Turn `value` of the axis, from 0. The only way to place a point on an axis: it adds where the
- * part of a divided kernel begins. */
+ * part begins. */
 void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value);
 /* All values of the kernel's stores at a point, then the writes. */
 void kernel_stores(Gen *g, Point *p, const Kernel *k);
@@ -196,4 +196,5 @@ void kernel_reduce(Gen *g, const Kernel *k);   /* reduce.c */
 void kernel_scatter(Gen *g, const Kernel *k);  /* reduce.c */
 void kernel_contract(Gen *g, const Kernel *k); /* contract.c */
 void kernel_scan(Gen *g, const Kernel *k);     /* scan.c */
+void kernel_nest(Gen *g, const Kernel *k);     /* nest.c */
 #endif

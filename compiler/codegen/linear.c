@@ -147,6 +147,7 @@ static void use_expression(void *data, const Expr *e) {
 
 static void use_kernel(Uses *uses, const Kernel *k) {
     Ctx *ctx = uses->g->ctx;
+    uses->kernel = k;
     if (k->body) ir_visit(ctx, k->body, use_expression, uses);
     for (uint32_t i = 0; i < k->nalso; i++) ir_visit(ctx, k->also[i].body, use_expression, uses);
     if (k->row) ir_visit(ctx, k->row, use_expression, uses);
@@ -156,6 +157,7 @@ static void use_kernel(Uses *uses, const Kernel *k) {
         ir_visit(ctx, store->value, use_expression, uses);
         use_expression(uses, ir_read_at(ctx, store->tensor, store->at));
     }
+    for (uint32_t i = 0; i < k->nsteps; i++) use_kernel(uses, k->steps[i]);
 }
 
 /* May indices i and i + 1 run as one? */
@@ -168,7 +170,7 @@ static bool merges(const Uses *uses, uint32_t i) {
 }
 
 Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindices) {
-    Uses uses = {.g = g, .kernel = k, .indices = indices, .nindices = nindices};
+    Uses uses = {.g = g, .indices = indices, .nindices = nindices};
     uses.opaque = ARENA_ARRAY(g->ctx->arena, bool, nindices + 1);
     use_kernel(&uses, k);
     Axes axes = {.at = ARENA_ARRAY(g->ctx->arena, Axis, nindices + 1)};

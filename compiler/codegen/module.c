@@ -372,6 +372,7 @@ void kernel_generate(Gen *g, const Kernel *k) {
     case KERNEL_CONTRACT: kernel_contract(g, k); break;
     case KERNEL_SCATTER: kernel_scatter(g, k); break;
     case KERNEL_SCAN: kernel_scan(g, k); break;
+    case KERNEL_NEST: kernel_nest(g, k); break;
     }
 }
 

@@ -10,6 +10,8 @@
  */
 #include "codegen/emit.h"
 
+#include <math.h>
+
 /* ---- points --------------------------------------------------------------------------------- */
 
 Point point_new(Gen *g, Index *along, uint32_t lanes, LLVMValueRef mask) {
@@ -403,7 +405,50 @@ static LLVMValueRef choose(Gen *g, LLVMRealPredicate wins, LLVMValueRef a, LLVMV
     return LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, wins, a, b, ""), a, b, "");
 }
 
+static LLVMValueRef reciprocal(Gen *g, LLVMValueRef a) {
+    return LLVMBuildFDiv(g->b, gen_real_like(g, a, 1), a, "");
+}
+
+/* a / b for lanes of a and one b: multiplications by what is computed once. 1 / b would overflow or
+ * lose digits at the ends of the range: such a b is brought to the middle, and a with it. */
+static LLVMValueRef divide_lanes(Gen *g, const Point *p, LLVMValueRef a, LLVMValueRef b,
+                                 const Expr *divisor) {
+    if (divisor->kind == EX_OP && divisor->op.op == OP_SQRT)
+        return LLVMBuildFMul(g->b, a, spread(g, p, reciprocal(g, b)), "");
+    double far = g->f64_real ? 0x1p512 : 0x1p64;
+    LLVMValueRef one = gen_real_like(g, b, 1), size = vecmath(g, OP_ABS, b, NULL);
+    LLVMValueRef is_small =
+        LLVMBuildFCmp(g->b, LLVMRealOLT, size, gen_real_like(g, b, 1 / far), "");
+    LLVMValueRef is_large = LLVMBuildFCmp(g->b, LLVMRealOGT, size, gen_real_like(g, b, far), "");
+    LLVMValueRef scale = LLVMBuildSelect(g->b, is_small, gen_real_like(g, b, far), one, "");
+    scale = LLVMBuildSelect(g->b, is_large, gen_real_like(g, b, 1 / far), scale, "");
+    b = reciprocal(g, LLVMBuildFMul(g->b, b, scale, ""));
+    a = LLVMBuildFMul(g->b, a, spread(g, p, scale), "");
+    return LLVMBuildFMul(g->b, a, spread(g, p, b), "");
+}
+
+/* By a whole number a division is exact where it can be, so that its floor is right; by others it
+ * is a multiplication. */
+static LLVMValueRef divide_by_number(Gen *g, LLVMValueRef a, double number) {
+    double size = fabs(number);
+    bool is_normal = size > 1e-30 && size < 1e30;
+    if (!is_normal || number == floor(number))
+        return LLVMBuildFDiv(g->b, a, gen_real_like(g, a, number), "");
+    return LLVMBuildFMul(g->b, a, gen_real_like(g, a, 1 / number), "");
+}
+
+static LLVMValueRef divide(Gen *g, Point *p, const Expr *e) {
+    const Expr *divisor = e->op.args[1];
+    LLVMValueRef a = value(g, p, e->op.args[0]);
+    if (divisor->kind == EX_NUMBER) return divide_by_number(g, a, divisor->number);
+    LLVMValueRef b = value(g, p, divisor);
+    if (is_vector(a) && !is_vector(b)) return divide_lanes(g, p, a, b, divisor);
+    make_alike(g, p, &a, &b);
+    return LLVMBuildFDiv(g->b, a, b, "");
+}
+
 static LLVMValueRef real_op(Gen *g, Point *p, const Expr *e) {
+    if (e->op.op == OP_DIV) return divide(g, p, e);
     LLVMValueRef a = value(g, p, e->op.args[0]), b = NULL;
     if (e->op.op == OP_POW) return power(g, p, a, e->op.args[1]);
     if (e->op.nargs > 1) {
@@ -414,7 +459,6 @@ static LLVMValueRef real_op(Gen *g, Point *p, const Expr *e) {
     case OP_ADD: return LLVMBuildFAdd(g->b, a, b, "");
     case OP_SUB: return LLVMBuildFSub(g->b, a, b, "");
     case OP_MUL: return LLVMBuildFMul(g->b, a, b, "");
-    case OP_DIV: return LLVMBuildFDiv(g->b, a, b, "");
     case OP_NEG: return LLVMBuildFNeg(g->b, a, "");
     case OP_MAX: return choose(g, LLVMRealOGT, a, b);
     case OP_MIN: return choose(g, LLVMRealOLT, a, b);
@@ -433,6 +477,7 @@ static LLVMValueRef real_op(Gen *g, Point *p, const Expr *e) {
     case OP_SIN:
     case OP_COS:
     case OP_ERF: return vecmath(g, e->op.op, a, NULL);
+    case OP_DIV:
     case OP_POW:
     case OP_EQ:
     case OP_NE:

@@ -61,7 +61,7 @@ static Range *range_of_part(Gen *g, const Split *split, LLVMValueRef part) {
 void split_enter(Gen *g, const Kernel *k, LLVMValueRef part) {
     Range *range = range_of_part(g, &k->split, part);
     map_set(g->ctx->arena, &g->ranges, k->split.index, range);
-    for (uint32_t s = 0; s < k->nsteps; s++)
+    for (uint32_t s = 0; k->kind == KERNEL_SCAN && s < k->nsteps; s++)
         for (uint32_t i = 0; i < k->steps[s]->nfree; i++)
             if (k->steps[s]->free[i]->extent == EXTENT_BATCH)
                 map_set(g->ctx->arena, &g->ranges, k->steps[s]->free[i], range);

@@ -117,7 +117,8 @@ void plan_flops(Ctx *ctx, Kernel *k) {
     case KERNEL_SCATTER:
         count(k, free / (double)k->free[k->scatter_dim]->extent * over * (body + 1), batched);
         break;
-    case KERNEL_SCAN: break; /* its steps' */
+    case KERNEL_SCAN:
+    case KERNEL_NEST: break; /* its steps' */
     }
 }
 

@@ -83,20 +83,43 @@ static void finish_kernel(Planner *p, Kernel *k) {
             plan_blocking(p->f, k, p->real_bytes, p->options->vector_bytes, p->options->l2_bytes);
 }
 
+/* The kernel's free indices in the order of `at`, by `order`. False: some are not there. */
+static bool reorder_free(Planner *p, Kernel *k, Index *const *at, const uint32_t *order,
+                         uint32_t rank) {
+    Index **free = ARENA_ARRAY(p->ctx->arena, Index *, k->nfree + 1);
+    uint32_t n = 0;
+    for (uint32_t d = 0; d < rank; d++)
+        for (uint32_t i = 0; i < k->nfree; i++)
+            if (k->free[i] == at[order[d]]) free[n++] = k->free[i];
+    if (n == k->nfree) k->free = free;
+    return n == k->nfree;
+}
+
 /* Loops in the order in which the dimensions of what is written lie in memory. */
 static void order_loops(Planner *p, const Draft *draft) {
     Kernel *k = draft->kernel;
     for (uint32_t i = 0; i < draft->nodes.len; i++) {
         const Node *node = draft->nodes.at[i];
         const uint32_t *order = map_get(&p->f->storage, node->result);
-        if (!order) continue;
-        k->free = ARENA_ARRAY(p->ctx->arena, Index *, k->nfree);
-        for (uint32_t d = 0; d < k->nfree; d++) k->free[d] = node->at[order[d]];
-        break;
+        if (order && reorder_free(p, k, node->at, order, node->result->rank)) break;
     }
     for (uint32_t i = 0; i < draft->nodes.len; i++)
         for (uint32_t d = 0; draft->nodes.at[i]->acc && d < k->nfree; d++)
             draft->nodes.at[i]->acc->dims[d] = k->free[d]->extent;
+}
+
+/* The flops of a step are those of all turns. */
+static void count_turns(const Kernel *k, Kernel *step) {
+    if (k->time) step->flops *= (double)k->time->extent;
+    if (k->time) step->example_flops *= (double)k->time->extent;
+    for (uint32_t i = 0; i + (k->block > 0) < k->nfree; i++) {
+        double turns = k->free[i]->extent == EXTENT_BATCH ? 1 : (double)k->free[i]->extent;
+        step->flops *= turns;
+        step->example_flops *= turns;
+        if (k->free[i]->extent != EXTENT_BATCH) continue;
+        step->example_flops += step->flops;
+        step->flops = 0;
+    }
 }
 
 static void build_kernel(Planner *p, Draft *draft) {
@@ -113,11 +136,8 @@ static void build_kernel(Planner *p, Draft *draft) {
         Draft *step = draft->steps->all.at[i];
         build_kernel(p, step);
         k->steps[i] = step->kernel;
-        if (i == 0) k->name = step->kernel->name;
-    }
-    for (uint32_t i = 0; i < k->nsteps; i++) {
-        k->steps[i]->flops *= (double)k->time->extent;
-        k->steps[i]->example_flops *= (double)k->time->extent;
+        count_turns(k, step->kernel);
+        if (i == 0 || k->kind == KERNEL_NEST) k->name = step->kernel->name;
     }
 }
 
@@ -158,6 +178,7 @@ static void place_new_values(Planner *p) {
 void plan_kernels(Planner *p) {
     mark_all(p);
     place_new_values(p);
+    plan_nest(p);
     for (uint32_t i = 0; i < p->drafts.all.len; i++) {
         build_kernel(p, p->drafts.all.at[i]);
         vec_push(p->ctx->arena, &p->f->kernels, p->drafts.all.at[i]->kernel);

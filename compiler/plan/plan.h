@@ -14,6 +14,8 @@
  *   SCATTER   zero the result; for over: result[gathered row] += value (a sum with a guard
  *             `t[i] == v` where v is a free index: the gradient of a gather)
  *   SCAN      for time (up or down): the kernels of `steps`, which see the time as an index
+ *   NEST      for free: the kernels of `steps`, which see the free indices of the nest as numbers;
+ *             with a block, the last of them is theirs too, and each goes through a block of it
  *
  * A store's value may read `acc` (at the free indices), any tensor computed by an earlier kernel,
  * and, at the very same point only, tensors stored by the same kernel earlier in its list.
@@ -28,12 +30,14 @@ typedef enum KernelKind {
     KERNEL_REDUCE,
     KERNEL_CONTRACT,
     KERNEL_SCATTER,
-    KERNEL_SCAN
+    KERNEL_SCAN,
+    KERNEL_NEST
 } KernelKind;
 
 typedef struct Store {
     Tensor *tensor; /* written at the kernel's free indices, in the tensor's dimension order */
-    Index **at;     /* the index of each dimension of the tensor: one of `free`, or a scan's time */
+    Index **at;     /* the index of each dimension of the tensor: one of `free`, a scan's time, or
+                       one of the nest around */
     const Expr *value;
 } Store;
 
@@ -92,11 +96,12 @@ struct Kernel {
     /* SCATTER: result[.., row, ..] where dim scatter_dim is given by `row` */
     uint32_t scatter_dim;
     const Expr *row;
-    /* SCAN */
+    /* SCAN, NEST: `steps` */
     Index *time;
     int direction;
     Kernel **steps;
     uint32_t nsteps;
+    int64_t block; /* NEST: of the last free index, for each turn of `steps`; 0: one, a number */
     double flops, example_flops; /* whatever the batch; and for each example of it */
     double cycles;               /* predicted, for max_batch examples */
     Split split;                 /* of a step of a scan: nothing */
@@ -149,6 +154,7 @@ typedef struct PlanOptions {
     int64_t l1_bytes, l2_bytes;
     int64_t workers; /* threads; 0: one */
     bool split_all;  /* for tests: every kernel that can be divided is, however small */
+    bool nest_all;   /* for tests: whatever can be a nest is one, however small */
 } PlanOptions;
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,

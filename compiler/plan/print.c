@@ -111,6 +111,16 @@ static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
         for (uint32_t i = 0; i < k->nsteps; i++) put_kernel(p, k->steps[i], "  ");
         return;
     }
+    if (k->kind == KERNEL_NEST) {
+        text_put(p->out, " for each ");
+        put_indices(p->out, k->free, k->nfree);
+        if (k->block)
+            text_printf(p->out, ", %lld %s at a time", (long long)k->block,
+                        k->free[k->nfree - 1]->name);
+        put_split(p->out, k);
+        for (uint32_t i = 0; i < k->nsteps; i++) put_kernel(p, k->steps[i], "  ");
+        return;
+    }
     put_indices(p->out, k->free, k->nfree);
     if (k->vector) text_printf(p->out, " along %s", k->vector->name);
     put_split(p->out, k);

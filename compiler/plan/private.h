@@ -9,6 +9,7 @@
  *   order.c     when the new parameters are computed
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
+ *   nest.c      kernels over the same rows into one nest
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   split.c     the division of kernels among threads
  *   blocking.c  how contractions use the caches
@@ -72,7 +73,8 @@ struct Draft {
     struct Drafts *in;
     uint32_t position;
     Vec(Node *) nodes;
-    struct Drafts *steps; /* SCAN */
+    struct Drafts *steps; /* SCAN, NEST */
+    struct Draft *nest;   /* the nest that it is a step of */
 };
 
 typedef struct Drafts {
@@ -149,6 +151,8 @@ void plan_order(Planner *p);
 void plan_fuse(Planner *p);
 /* May the node's value be written where its target's old one lies? Once all nodes are placed. */
 bool plan_may_overwrite(Planner *p, const Node *node);
+/* Once it is known what is in memory and what overwrites what. */
+void plan_nest(Planner *p);
 void plan_kernels(Planner *p);
 void plan_split(Planner *p);
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout);
@@ -156,6 +160,8 @@ void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Lay
 /* ---- schedule.c ---- */
 /* Kind, reduction and roles for a kernel that computes the node. */
 void plan_kind(Planner *p, Kernel *k, Node *node);
+/* A new accumulator for the node's reduction, after the kernel's free indices have changed. */
+void plan_accumulator(Planner *p, Kernel *k, Node *node);
 /* Is one factor of a contraction read without any use of its elements for a second time? Then it
  * is as well a reduction. */
 bool plan_reads_once(const Kernel *k);

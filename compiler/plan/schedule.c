@@ -133,6 +133,14 @@ static Tensor *accumulator(Planner *p, const Kernel *k, const Node *node) {
     return acc;
 }
 
+void plan_accumulator(Planner *p, Kernel *k, Node *node) {
+    Tensor *acc = accumulator(p, k, node);
+    if (k->acc == node->acc) k->acc = acc;
+    for (uint32_t i = 0; i < k->nalso; i++)
+        if (k->also[i].acc == node->acc) k->also[i].acc = acc;
+    node->acc = acc;
+}
+
 void plan_kind(Planner *p, Kernel *k, Node *node) {
     k->op = node->op;
     k->over = node->over;
@@ -355,11 +363,13 @@ static double memory_cycles(Planner *p, const Kernel *k) {
 void plan_cycles(Planner *p, Kernel *k) {
     Work inner = {.p = p, .k = k}, outer = {.p = p, .k = k};
     k->cycles = 0;
+    double turns = k->time ? (double)k->time->extent : 1;
+    if (k->kind == KERNEL_NEST) turns = plan_points(p, k->free, k->nfree - (k->block > 0));
     for (uint32_t i = 0; i < k->nsteps; i++) {
         plan_cycles(p, k->steps[i]);
-        k->cycles += k->steps[i]->cycles * (double)k->time->extent;
+        k->cycles += k->steps[i]->cycles * turns;
     }
-    if (k->kind == KERNEL_SCAN) return;
+    if (k->nsteps) return;
     if (k->body) add_expression(&inner, k->body);
     for (uint32_t i = 0; i < k->nalso; i++) add_expression(&inner, k->also[i].body);
     add_stores(&outer);

@@ -109,7 +109,9 @@ static void consider_free(Choice *c) {
         bool is_vector = index == k->vector;
         bool is_row = k->kind == KERNEL_SCATTER && k->stores[0].at[k->scatter_dim] == index;
         if (is_row) continue;
-        consider(c, index, is_vector ? 4 * c->p->lanes : 1, (is_vector ? 0.7 : 1) - 0.05 * i);
+        bool is_blocked = k->block && i + 1 == k->nfree;
+        int64_t unit = is_vector ? 4 * c->p->lanes : is_blocked ? k->block : 1;
+        consider(c, index, unit, (is_vector ? 0.7 : 1) - 0.05 * i);
     }
 }
 
@@ -173,6 +175,7 @@ static void split_kernel(Planner *p, Kernel *k) {
     case KERNEL_CONTRACT: consider_contraction(&c); break;
     case KERNEL_MAP:
     case KERNEL_REDUCE:
+    case KERNEL_NEST:
     case KERNEL_SCATTER: consider_free(&c); break;
     case KERNEL_SCAN: consider_scan(&c); break;
     }

@@ -16,7 +16,8 @@ typedef struct Check {
     Map overwritten; /* Buffer* → Tensor* whose value is there now */
     Map scanned;     /* Tensor* written somewhere in the scan around */
     const Kernel *kernel;
-    uint32_t earlier; /* stores of the kernel that come before the expression looked at */
+    uint32_t earlier;   /* stores of the kernel that come before the expression looked at */
+    const Kernel *nest; /* around the kernel; NULL: none */
 } Check;
 
 static bool contains(Index *const *list, uint32_t n, const Index *index) {
@@ -66,13 +67,16 @@ static void check_stores(Check *c) {
     for (uint32_t i = 0; i < k->nstores; i++) {
         const Store *store = &k->stores[i];
         check_expression(c, store->value, i);
-        uint32_t times = 0;
+        uint32_t times = 0, outer = 0, nouter = c->nest ? c->nest->nfree - (c->nest->block > 0) : 0;
         for (uint32_t d = 0; d < store->tensor->rank; d++) {
             bool is_free = contains(k->free, k->nfree, store->at[d]);
             DLC_ASSERT(c->ctx, store->at[d]->extent == store->tensor->dims[d], k->span);
-            times += !is_free;
+            bool is_outer = contains(c->nest ? c->nest->free : NULL, nouter, store->at[d]);
+            outer += is_outer;
+            times += !is_free && !is_outer;
         }
-        DLC_ASSERT(c->ctx, times <= 1 && store->tensor->rank == k->nfree + times, k->span);
+        DLC_ASSERT(c->ctx, outer == nouter && times <= !c->nest, k->span);
+        DLC_ASSERT(c->ctx, store->tensor->rank == k->nfree + outer + times, k->span);
         DLC_ASSERT(c->ctx, (store->value->type == TY_INT) == (store->tensor->classes > 0), k->span);
     }
 }
@@ -145,6 +149,47 @@ static void check_scan(Check *c, const Kernel *scan) {
     c->scanned = (Map){0};
 }
 
+/* What a step writes the others touch in the same turn only. */
+typedef struct Turn {
+    Check *check;
+    const Store *store;
+} Turn;
+
+static void check_turn(void *data, const Expr *e) {
+    const Turn *turn = data;
+    const Kernel *nest = turn->check->nest;
+    const Store *store = turn->store;
+    Buffer *written = map_get(&turn->check->f->buffer_of, store->tensor);
+    if (e->kind != EX_READ || !written) return;
+    if (map_get(&turn->check->f->buffer_of, e->read.tensor) != written) return;
+    for (uint32_t d = 0; d < store->tensor->rank; d++)
+        if (contains(nest->free, nest->nfree, store->at[d]))
+            DLC_ASSERT(turn->check->ctx,
+                       e->read.tensor->rank == store->tensor->rank &&
+                           e->read.subs[d] == ir_index_value(turn->check->ctx, store->at[d]),
+                       nest->span);
+}
+
+static void check_turns(void *data, const Kernel *k, const Expr *e) {
+    Turn *turn = data;
+    (void)k;
+    ir_visit(turn->check->ctx, e, check_turn, turn);
+}
+
+static void check_nest(Check *c, const Kernel *nest) {
+    c->nest = nest;
+    check_split(c, nest);
+    for (uint32_t i = 0; i < nest->nsteps; i++) {
+        const Kernel *step = nest->steps[i];
+        check_kernel(c, step);
+        for (uint32_t s = 0; s < step->nstores; s++)
+            for (uint32_t other = 0; other < nest->nsteps; other++)
+                plan_kernel_expressions(nest->steps[other], check_turns,
+                                        &(Turn){c, &step->stores[s]});
+    }
+    c->nest = NULL;
+}
+
 static void check_buffers(Check *c) {
     const Function *f = c->f;
     for (uint32_t i = 0; i < f->buffers.len; i++) {
@@ -168,6 +213,8 @@ void plan_verify(Ctx *ctx, const Function *f) {
     for (uint32_t i = 0; i < f->kernels.len; i++) {
         if (f->kernels.at[i]->kind == KERNEL_SCAN)
             check_scan(&c, f->kernels.at[i]);
+        else if (f->kernels.at[i]->kind == KERNEL_NEST)
+            check_nest(&c, f->kernels.at[i]);
         else
             check_kernel(&c, f->kernels.at[i]);
     }

@@ -408,7 +408,7 @@ static void random_module(uint64_t seed) {
     int64_t max_batch = 1 + (int64_t)(seed % 11), n = 1 + (int64_t)(seed / 3) % max_batch;
     rig_divides = seed / 2 % 2;
     rig_open(r, what, n, max_batch, seed % 3 != 0);
-
+    r->nest_all = seed % 5 > 1;
     r->random += seed * 0x9e3779b97f4a7c15u;
     for (int i = 0; i < 10; i++) rig_random(r, 2);
     Maker m = {.r = r, .exact = r->f64};

@@ -25,7 +25,7 @@ typedef struct RigArray {
 typedef struct Rig {
     Ctx ctx;
     Module *m;
-    bool f64, keep_text;
+    bool f64, keep_text, nest_all;
     int64_t n;
     const char *what;
     RigArray leaves[RIG_ARRAYS]; /* in the order they were made */
@@ -204,7 +204,8 @@ static void rig_plan(Rig *r) {
                            .l1_bytes = r->machine->l1_bytes,
                            .l2_bytes = r->machine->l2_bytes,
                            .workers = RIG_WORKERS,
-                           .split_all = rig_divides};
+                           .split_all = rig_divides,
+                           .nest_all = r->nest_all};
     r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4);
     r->f = plan_function(&r->ctx, r->m, "run", inputs, ninputs, r->layout, &options);
     plan_verify(&r->ctx, r->f);

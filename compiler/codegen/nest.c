@@ -1,0 +1,73 @@
+/* codegen/nest.c: NEST kernels: loops around the kernels of a row, or of a block of rows.
+ *
+ * in:   steps that see the outer indices as numbers, all but a blocked one      out: the loops
+ *
+ * A block of rows keeps many independent rows in flight in each step, and their numbers in lanes.
+ */
+#include "codegen/emit.h"
+
+typedef struct Nest {
+    const Kernel *kernel;
+    const Axis *rows; /* the axis that is gone through in blocks; NULL: there is none */
+} Nest;
+
+static void steps_of(Gen *g, const Kernel *k) {
+    for (uint32_t i = 0; i < k->nsteps; i++) kernel_generate(g, k->steps[i]);
+}
+
+/* The steps for `count` rows from number `begin` on; turns: the count, where it is known. */
+static void at_block(Gen *g, const Nest *nest, LLVMValueRef begin, LLVMValueRef count,
+                     int64_t turns) {
+    const Axis *rows = nest->rows;
+    if (rows->first) begin = LLVMBuildNSWAdd(g->b, rows->first, begin, "");
+    Range range = {begin, count, turns};
+    map_set(g->ctx->arena, &g->ranges, rows->index, &range);
+    steps_of(g, nest->kernel);
+    map_set(g->ctx->arena, &g->ranges, rows->index, NULL);
+}
+
+static void loop_blocks(Gen *g, const Nest *nest) {
+    const Axis *rows = nest->rows;
+    LLVMValueRef size = gen_i64(g, nest->kernel->block);
+    if (rows->turns >= 0 && rows->turns <= nest->kernel->block) {
+        at_block(g, nest, gen_i64(g, 0), rows->extent, rows->turns);
+        return;
+    }
+    Loop loop = loop_begin(g, gen_i64(g, 0), rows->extent, size, "block");
+    bool has_part = map_has(&g->ranges, rows->index) && map_get(&g->ranges, rows->index);
+    int64_t turns = has_part ? rows->turns : rows->index->extent; /* or a multiple of it */
+    if (turns >= 0 && turns % nest->kernel->block == 0) {
+        at_block(g, nest, loop.counter, size, nest->kernel->block);
+    } else {
+        LLVMValueRef left = LLVMBuildSub(g->b, rows->extent, loop.counter, "");
+        LLVMValueRef is_last = LLVMBuildICmp(g->b, LLVMIntSLT, left, size, "");
+        at_block(g, nest, loop.counter, LLVMBuildSelect(g->b, is_last, left, size, ""), -1);
+    }
+    loop_end(g, &loop, NULL, NULL);
+}
+
+static void at_row(Gen *g, Point *p, void *data) {
+    const Nest *nest = data;
+    const Kernel *k = nest->kernel;
+    for (uint32_t i = 0; i < k->nfree; i++) {
+        LLVMValueRef value = map_get(&p->values, k->free[i]);
+        if (!value) value = gen_i64(g, 0); /* of an axis that goes in blocks */
+        map_set(g->ctx->arena, &g->enclosing, k->free[i], value);
+    }
+    if (nest->rows) {
+        map_set(g->ctx->arena, &g->enclosing, nest->rows->index, NULL);
+        loop_blocks(g, nest);
+    } else {
+        steps_of(g, k);
+    }
+    for (uint32_t i = 0; i < k->nfree; i++) map_set(g->ctx->arena, &g->enclosing, k->free[i], NULL);
+}
+
+void kernel_nest(Gen *g, const Kernel *k) {
+    Axes axes = linear_axes(g, k, k->free, k->nfree);
+    Nest nest = {.kernel = k};
+    if (k->block) nest.rows = &axes.at[--axes.len];
+    axes.vector = axes.len;
+    Point p = point_new(g, NULL, 1, NULL);
+    loop_points(g, &p, &axes, at_row, &nest);
+}
