@@ -146,6 +146,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .inference = options->inference,
                              .at_once = options->at_once,
                              .workers = options->threads > 1 ? options->threads : 1,
+                             .threads = {options->parallel, options->threads},
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     return out->machine && ctx->diags.errors == errors;
 }
@@ -180,7 +181,7 @@ static Jit *compile_when_called(Ctx *ctx, const char *name, Function *const *fun
         Unmade *unmade = ARENA_NEW(ctx->arena, Unmade);
         *unmade = (Unmade){ctx, name, functions[i], *options};
         const char *symbol = codegen_symbol(ctx, name, functions[i]->name);
-        TargetCode code = {symbol, generate_unmade, unmade, options->machine};
+        TargetCode code = {symbol, generate_unmade, unmade, options->machine, options->threads};
         if (target_jit_promise(ctx, jit, code)) continue;
         target_jit_free(jit);
         return NULL;

@@ -65,7 +65,9 @@ typedef struct DlcOptions {
     int64_t steps;              /* 0: what the train block says; -1: not counted */
     const DlcSetting *settings; /* arguments of the optimizer that replace the file's */
     size_t nsettings;
-    int64_t threads;          /* that may run parts of a function at the same time; 0: one */
+    int64_t threads; /* that may run parts of a function at the same time; 0: one */
+    /* Threads to compile with, which must outlive the session; NULL: the calling one alone. */
+    const DlrtParallel *parallel;
     bool f64;                 /* compile for double precision */
     bool inference;           /* no training functions */
     bool at_once;             /* dlc_compile: code of all functions now, not at their first calls */

@@ -16,6 +16,7 @@ typedef struct PipelineOptions {
     bool inference; /* no training functions */
     bool at_once; /* machine code of all functions together, not of each when it is first called */
     int64_t workers;
+    TargetThreads threads;
     const Machine *machine;
 } PipelineOptions;
 

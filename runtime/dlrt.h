@@ -37,6 +37,8 @@ typedef struct DlrtThreads DlrtThreads;
 /* How many this process may keep busy. */
 DLRT_API int64_t dlrt_processors(void);
 DLRT_API DlrtThreads *dlrt_threads_open(int64_t count, DlrtError *error);
+/* Another number from now on. */
+DLRT_API bool dlrt_threads_resize(DlrtThreads *threads, int64_t count, DlrtError *error);
 DLRT_API const DlrtParallel *dlrt_threads_parallel(const DlrtThreads *threads);
 DLRT_API void dlrt_threads_close(DlrtThreads *threads);
 

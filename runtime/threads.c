@@ -192,24 +192,49 @@ static void run_parts(void *context, DlrtTask *task, const void *argument, int64
     wait_for_end(t);
 }
 
+/* ---- opening and closing --------------------------------------------------------------------- */
+
+static void stop_workers(DlrtThreads *t) {
+    atomic_store(&t->closing, true);
+    pthread_mutex_lock(&t->mutex);
+    pthread_cond_broadcast(&t->work);
+    pthread_mutex_unlock(&t->mutex);
+    for (int64_t i = 1; i < t->started; i++) pthread_join(t->handles[i], NULL);
+    t->started = 1;
+    atomic_store(&t->closing, false);
+}
+
+bool dlrt_threads_resize(DlrtThreads *t, int64_t count, DlrtError *error) {
+    if (count < 1) count = 1;
+    pthread_t *handles = calloc((size_t)count, sizeof *handles);
+    Worker *workers = calloc((size_t)count, sizeof *workers);
+    if (!handles || !workers) {
+        free(handles);
+        free(workers);
+        return error_memory(error, "the threads");
+    }
+    stop_workers(t);
+    free(t->handles);
+    free(t->workers);
+    t->handles = handles;
+    t->workers = workers;
+    t->count = count;
+    return true;
+}
+
 DlrtThreads *dlrt_threads_open(int64_t count, DlrtError *error) {
     DlrtThreads *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
-    if (count < 1) count = 1;
-    if (t) {
-        *t = (DlrtThreads){.parallel = {run_parts, t}, .count = count, .started = 1};
-        t->handles = calloc((size_t)count, sizeof *t->handles);
-        t->workers = calloc((size_t)count, sizeof *t->workers);
-    }
-    if (!t || !t->handles || !t->workers) {
+    if (!t) {
         error_memory(error, "the threads");
-        if (t) free(t->handles), free(t->workers);
-        free(t);
         return NULL;
     }
+    *t = (DlrtThreads){.parallel = {run_parts, t}, .started = 1};
     pthread_mutex_init(&t->mutex, NULL);
     pthread_cond_init(&t->work, NULL);
     pthread_cond_init(&t->ended, NULL);
-    return t;
+    if (dlrt_threads_resize(t, count, error)) return t;
+    dlrt_threads_close(t);
+    return NULL;
 }
 
 const DlrtParallel *dlrt_threads_parallel(const DlrtThreads *threads) {
@@ -218,11 +243,7 @@ const DlrtParallel *dlrt_threads_parallel(const DlrtThreads *threads) {
 
 void dlrt_threads_close(DlrtThreads *t) {
     if (!t) return;
-    atomic_store(&t->closing, true);
-    pthread_mutex_lock(&t->mutex);
-    pthread_cond_broadcast(&t->work);
-    pthread_mutex_unlock(&t->mutex);
-    for (int64_t i = 1; i < t->started; i++) pthread_join(t->handles[i], NULL);
+    stop_workers(t);
     pthread_cond_destroy(&t->ended);
     pthread_cond_destroy(&t->work);
     pthread_mutex_destroy(&t->mutex);

@@ -106,6 +106,8 @@ typedef struct Run {
 bool open_session(Run *run, DlrtError *error);
 /* The driver's threads from now on: so many. False after a message. */
 bool open_threads(Driver *driver, int64_t count);
+/* compile_options for and with these threads. */
+DlcOptions threaded_options(const Driver *driver, const Options *options);
 /* Those of the driver, if a model compiled for so many may use them; else NULL: its own alone. */
 const DlrtParallel *driver_parallel(const Driver *driver, const DlrtModel *model);
 /* Compiles the model and finds its train and data blocks; `reuse`: what the REPL trained last. */

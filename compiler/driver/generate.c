@@ -242,7 +242,7 @@ int run_generate(Driver *driver, const Options *options) {
     const char *prompt = options->prompt ? options->prompt : "";
     int64_t length = options->length ? options->length : DEFAULT_LENGTH;
     g.until = options->until ? options->until : g.lines ? "\n" : NULL;
-    DlcOptions compile = compile_options(options);
+    DlcOptions compile = threaded_options(driver, options);
     compile.threads = g.m->workers;
     g.advance = dlc_advance(driver->dlc, &compile);
     bool good = show_messages(driver, options) == EXIT_GOOD &&

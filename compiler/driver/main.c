@@ -117,8 +117,8 @@ static int run(const Verb *verb, const Options *options) {
     else
         status = show_messages(&driver, options);
     if (driver.session) dlrt_session_close(driver.session);
-    dlrt_threads_close(driver.threads);
     dlc_close(driver.dlc);
+    dlrt_threads_close(driver.threads);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("dlc: cannot write to stdout");
         if (status == EXIT_GOOD) status = EXIT_WRONG;

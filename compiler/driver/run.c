@@ -46,15 +46,25 @@ static int64_t thread_count(const Options *options) {
     return options->threads ? options->threads : dlrt_processors();
 }
 
+/* The session of a REPL may have been compiled for fewer. */
 bool open_threads(Driver *driver, int64_t count) {
     DlrtError error = {0};
     if (driver->nthreads == count) return true;
     if (driver->session) dlrt_session_use(driver->session, NULL);
-    dlrt_threads_close(driver->threads);
-    driver->threads = dlrt_threads_open(count, &error);
-    driver->nthreads = driver->threads ? count : 0;
-    if (!driver->threads) fprintf(stderr, "error: %s\n", error.message);
-    return driver->threads != NULL;
+    if (!driver->threads) driver->threads = dlrt_threads_open(count, &error);
+    bool good = driver->threads && dlrt_threads_resize(driver->threads, count, &error);
+    if (good)
+        driver->nthreads = count;
+    else
+        fprintf(stderr, "error: %s\n", error.message);
+    return good;
+}
+
+DlcOptions threaded_options(const Driver *driver, const Options *options) {
+    DlcOptions compile = compile_options(options);
+    compile.threads = driver->nthreads;
+    if (driver->nthreads > 1) compile.parallel = dlrt_threads_parallel(driver->threads);
+    return compile;
 }
 
 const DlrtParallel *driver_parallel(const Driver *driver, const DlrtModel *model) {
@@ -94,8 +104,7 @@ int open_model(Run *run, Driver *driver, const Options *options, bool reuse) {
         dlrt_session_use(run->session, driver_parallel(driver, run->model));
         return show_messages(driver, options);
     }
-    DlcOptions compile = compile_options(options);
-    compile.threads = driver->nthreads;
+    DlcOptions compile = threaded_options(driver, options);
     run->model = dlc_compile(driver->dlc, &compile);
     int status = show_messages(driver, options);
     return run->model ? status : EXIT_WRONG;

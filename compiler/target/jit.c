@@ -80,21 +80,36 @@ Jit *target_jit_lazy(Ctx *ctx) {
     return jit;
 }
 
-static void keep_promise(void *data, LLVMOrcMaterializationResponsibilityRef responsibility) {
-    Promise *promise = data;
+/* The code of a promised function: an object file, and others that it needs, which are added. */
+static LLVMMemoryBufferRef make_code(const Promise *promise) {
     Ctx *ctx = promise->ctx;
+    LLVMMemoryBufferRef codes[TARGET_MOST_SHARES];
     LLVMContextRef llvm = LLVMContextCreate();
     LLVMModuleRef module = promise->code.generate(promise->code.data, llvm);
-    LLVMMemoryBufferRef code =
-        module ? target_emit(ctx, module, promise->code.machine, LLVMObjectFile) : NULL;
+    uint32_t n = module ? target_emit_shares(ctx, module, promise->code.machine,
+                                             &promise->code.threads, codes)
+                        : 0;
     if (module) LLVMDisposeModule(module);
     LLVMContextDispose(llvm);
+    LLVMOrcLLJITRef lljit = promise->jit->lljit;
+    bool good = n > 0;
+    for (uint32_t i = 1; i < n; i++) {
+        LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(lljit);
+        if (failed(ctx, LLVMOrcLLJITAddObjectFile(lljit, library, codes[i]))) good = false;
+    }
+    if (n && !good) LLVMDisposeMemoryBuffer(codes[0]);
+    return good ? codes[0] : NULL;
+}
+
+static void keep_promise(void *data, LLVMOrcMaterializationResponsibilityRef responsibility) {
+    Promise *promise = data;
+    LLVMMemoryBufferRef code = make_code(promise);
     if (code) {
         LLVMOrcObjectLayerEmit(LLVMOrcLLJITGetObjLinkingLayer(promise->jit->lljit), responsibility,
                                code);
         return;
     }
-    diag_show(ctx, stderr, false, false);
+    diag_show(promise->ctx, stderr, false, false);
     LLVMOrcMaterializationResponsibilityFailMaterialization(responsibility);
     LLVMOrcDisposeMaterializationResponsibility(responsibility);
 }

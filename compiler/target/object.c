@@ -10,18 +10,23 @@
 #include <string.h>
 #include <unistd.h>
 
-LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
-                                LLVMCodeGenFileType type) {
+LLVMMemoryBufferRef target_generate(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+                                    LLVMCodeGenFileType type, char **message) {
     LLVMTargetMachineRef generator = target_generator(ctx, machine);
     LLVMMemoryBufferRef code = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(generator, module, type, message, &code)) code = NULL;
+    LLVMDisposeTargetMachine(generator);
+    return code;
+}
+
+LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+                                LLVMCodeGenFileType type) {
     char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(generator, module, type, &message, &code)) {
+    LLVMMemoryBufferRef code = target_generate(ctx, module, machine, type, &message);
+    if (!code)
         diag_error(ctx, (Span){0}, "LLVM cannot generate this code for `%s`: %s", machine->triple,
                    message);
-        LLVMDisposeMessage(message);
-        code = NULL;
-    }
-    LLVMDisposeTargetMachine(generator);
+    LLVMDisposeMessage(message);
     return code;
 }
 

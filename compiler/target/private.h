@@ -13,4 +13,13 @@ LLVMTargetMachineRef target_generator(Ctx *ctx, const Machine *machine);
 LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
                                 LLVMCodeGenFileType type);
 
+/* The same with LLVM's message instead of one of the Ctx, which it does not use: for any thread. */
+LLVMMemoryBufferRef target_generate(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+                                    LLVMCodeGenFileType type, char **message);
+/* Object files, up to TARGET_MOST_SHARES, the first with what is seen of the module from outside.
+ * 0 after a message. */
+enum { TARGET_MOST_SHARES = 32 };
+uint32_t target_emit_shares(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+                            const TargetThreads *threads, LLVMMemoryBufferRef *codes);
+
 #endif

@@ -7,6 +7,7 @@
 #define DLC_TARGET_TARGET_H
 
 #include "codegen/codegen.h"
+#include "runtime/abi.h"
 
 /* The machine dlc runs on (NULL names), or the one asked for. NULL with a message when LLVM does
  * not know it. */
@@ -14,6 +15,12 @@ const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu);
 
 /* Runs the optimisation passes that compiled functions get (few: the code comes in good shape). */
 bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine);
+
+/* Threads for the code of large modules; parallel NULL: none. */
+typedef struct TargetThreads {
+    const DlrtParallel *parallel;
+    int64_t workers;
+} TargetThreads;
 
 /* Code in this process (ORC). Takes the module and its context. target_jit_free gives all back. */
 typedef struct Jit Jit;
@@ -27,6 +34,7 @@ typedef struct TargetCode {
     LLVMModuleRef (*generate)(void *data, LLVMContextRef llvm);
     void *data;
     const Machine *machine;
+    TargetThreads threads;
 } TargetCode;
 Jit *target_jit_lazy(Ctx *ctx);
 bool target_jit_promise(Ctx *ctx, Jit *jit, TargetCode code);
