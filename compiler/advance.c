@@ -9,7 +9,9 @@ const DlcAdvance *dlc_advance(Dlc *dlc, const DlcOptions *options) {
     if (!model || model->inputs.len != 1 || !pipeline_normalize(ctx, model->infer)) return NULL;
     Module *start;
     Tensor *input;
-    Tensors states = {0};
+    Tensors states = {0}; /* the model's own, as its own layout has them, and what it remembers */
+    for (uint32_t i = 0; i < model->states.len; i++)
+        vec_push(ctx->arena, &states, model->states.at[i]);
     Module *m = ir_advance(ctx, model->infer, model->inputs.at[0], &start, &input, &states);
     if (!m || !pipeline_normalize(ctx, m) || !pipeline_normalize(ctx, start)) return NULL;
     const Layout *layout = plan_layout(ctx, model->params.at, model->params.len, states.at,

@@ -111,9 +111,10 @@ typedef struct DlcSummary {
 } DlcSummary;
 DLC_API const DlcSummary *dlc_summary(Dlc *dlc, const DlcOptions *options);
 
-/* A model of sequences for one element at a time, for generation. `start` sets the state; `advance`
- * takes one element (inputs[0]), gives the outputs at its place and moves the state on. Parameters
- * lie as in the model that dlc_compile makes with the same options. */
+/* A model of sequences for one element at a time, for generation. `start` sets what is remembered;
+ * `advance` takes one element (inputs[0]), gives the outputs at its place and remembers it.
+ * Parameters lie as in the model that dlc_compile makes with the same options. So does the model's
+ * own state, which the caller puts at the beginning of the state; what is remembered is behind. */
 typedef struct DlcAdvance {
     DlrtFunction *start, *advance;
     int64_t state_bytes, arena_bytes;

@@ -62,9 +62,10 @@ static void *aligned(size_t bytes) {
     return memory;
 }
 
+/* For a beginning and `length` elements behind it. */
 static bool take_memory(Generator *g, int64_t length) {
     g->results = calloc(g->m->noutputs + 1, sizeof *g->results);
-    g->tokens = calloc((size_t)(length + g->window) + 1, sizeof *g->tokens);
+    g->tokens = calloc((size_t)length + 1, sizeof *g->tokens);
     g->scores = calloc((size_t)g->classes, sizeof *g->scores);
     int64_t arena = g->m->arena_bytes;
     if (g->advance && g->advance->arena_bytes > arena) arena = g->advance->arena_bytes;
@@ -161,6 +162,8 @@ static void feed(Generator *g, int32_t token) {
 static void restart(Generator *g) {
     g->ntokens = 0;
     if (!g->advance) return;
+    memcpy(g->state, dlrt_session_state(g->run.session),
+           (size_t)(g->m->state_elements * g->m->real_bytes));
     DlrtCall call = new_call(g, NULL);
     g->advance->start(&call);
 }
@@ -179,17 +182,20 @@ static int64_t class_at(const Generator *g, const char *text, size_t *length) {
     return found;
 }
 
-static bool feed_text(Generator *g, const char *text, int64_t limit) {
+/* The bytes of the character that begins here, in UTF-8. */
+static int character_bytes(const char *text) {
+    int n = 1;
+    while ((text[n] & 0xC0) == 0x80) n++;
+    return n;
+}
+
+static bool feed_text(Generator *g, const char *text) {
     while (*text) {
         size_t length;
         int64_t k = class_at(g, text, &length);
         if (k < 0) {
-            fprintf(stderr, "error: the prompt has `%.1s`, which does not occur in the data\n",
-                    text);
-            return false;
-        }
-        if (g->ntokens >= limit) {
-            fprintf(stderr, "error: the prompt is too long\n");
+            fprintf(stderr, "error: the prompt has `%.*s`, which does not occur in the data\n",
+                    character_bytes(text), text);
             return false;
         }
         feed(g, (int32_t)k);
@@ -204,9 +210,8 @@ static bool ends(const Generator *g, const char *name) {
 
 static bool generate_one(Generator *g, int64_t length, const char *prompt) {
     restart(g);
-    int64_t limit = length + g->window;
     if (g->lines || !*prompt) feed(g, 0);
-    if (!feed_text(g, prompt, limit - length)) return false;
+    if (!feed_text(g, prompt)) return false;
     fputs(prompt, stdout);
     for (int64_t i = 0; i < length; i++) {
         int64_t k = dlrt_sample(g->scores, g->known, &g->sampling, g->drawn++);

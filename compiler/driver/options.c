@@ -15,6 +15,7 @@ typedef enum OptionKind {
     OPT_SEED,
     OPT_NUMBER,
     OPT_TEMPERATURE,
+    OPT_SHARE,
     OPT_SETTING, /* one value */
     OPT_TRIALS   /* one, or several to compare */
 } OptionKind;
@@ -67,7 +68,7 @@ static const Option table[] = {
     {"--temperature", OPT_TEMPERATURE, FIELD(temperature), " generate ", "X",
      "below 1 likelier, above 1 more varied, 0 always the likeliest (default: 1)"},
     {"--top-k", OPT_COUNT, FIELD(top_k), " generate ", "N", "choose among the N likeliest"},
-    {"--top-p", OPT_NUMBER, FIELD(top_p), " generate ", "X",
+    {"--top-p", OPT_SHARE, FIELD(top_p), " generate ", "X",
      "choose among the likeliest that make up the share X"},
     {"--until", OPT_TEXT, FIELD(until), " generate ", "TEXT",
      "end before this (default for lines: the end of the line)"},
@@ -224,6 +225,13 @@ static bool store(const Option *option, const char *text, Options *options) {
         if (parse_number(text, (double *)field) && *(double *)field >= 0) return true;
         fprintf(stderr, "dlc: %s wants a number from 0, got `%s`\n", option->name, text);
         return false;
+    case OPT_SHARE: {
+        double *share = (double *)field;
+        if (parse_number(text, share) && *share > 0 && *share <= 1) return true;
+        fprintf(stderr, "dlc: %s wants a number above 0, at most 1, got `%s`\n", option->name,
+                text);
+        return false;
+    }
     case OPT_SETTING: return parse_setting(text, false, options);
     case OPT_TRIALS: return parse_setting(text, true, options);
     }

@@ -304,9 +304,10 @@ void ir_normalize(Ctx *ctx, Module *m);
 void ir_prune(Ctx *ctx, Module *m);
 typedef Vec(Tensor *) Tensors;
 /* A model of sequences as a function of one element: a module for one example and one place of
- * `sequence` ([batch, T]; *input stands for it), whose recurrences remember in *states. *start sets
- * these to what is read before the first place. NULL for a model that is no such function (it sums
- * over time, or uses the position). m is in normal form and stays as it is. */
+ * `sequence` ([batch, T]; *input stands for it), whose recurrences remember in states that are
+ * added to *states. *start sets these to what is read before the first place. NULL for a model that
+ * is no such function (it sums over time, or uses the position). m is in normal form and stays as
+ * it is. */
 Module *ir_advance(Ctx *ctx, const Module *m, Tensor *sequence, Module **start, Tensor **input,
                    Tensors *states);
 /* Asserts every invariant stated in this header. */

@@ -38,6 +38,8 @@ CASES = [
     ("check good.dl --epochs 3", 2, "", "--epochs"),
     ("train good.dl --epochs", 2, "", "wants a value"),
     ("train good.dl --epochs=0", 2, "", "whole number from 1"),
+    ("generate good.dl --top-p 0", 2, "", "a number above 0, at most 1"),
+    ("generate good.dl --top-p 1.5", 2, "", "a number above 0, at most 1"),
     ("train good.dl --epochs many", 2, "", "whole number from 1"),
     ("train good.dl --batch 2000000000", 2, "", "from 1 to 1000000000"),
     ("--epochs 3 train good.dl", 2, "", "options stand behind the file and the verb"),
