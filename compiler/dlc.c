@@ -147,6 +147,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .at_once = options->at_once,
                              .workers = options->threads > 1 ? options->threads : 1,
                              .threads = {options->parallel, options->threads},
+                             .cache = options->cache,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     return out->machine && ctx->diags.errors == errors;
 }
@@ -161,8 +162,8 @@ typedef struct Unmade {
 
 static LLVMModuleRef generate_unmade(void *data, LLVMContextRef llvm) {
     const Unmade *unmade = data;
-    return pipeline_generate(unmade->ctx, llvm, unmade->model, &unmade->function, 1,
-                             &unmade->options);
+    return pipeline_codegen(unmade->ctx, llvm, unmade->model, &unmade->function, 1,
+                            &unmade->options);
 }
 
 static Jit *compile_at_once(Ctx *ctx, const char *name, Function *const *functions,
@@ -181,7 +182,8 @@ static Jit *compile_when_called(Ctx *ctx, const char *name, Function *const *fun
         Unmade *unmade = ARENA_NEW(ctx->arena, Unmade);
         *unmade = (Unmade){ctx, name, functions[i], *options};
         const char *symbol = codegen_symbol(ctx, name, functions[i]->name);
-        TargetCode code = {symbol, generate_unmade, unmade, options->machine, options->threads};
+        TargetCode code = {symbol,           generate_unmade,  unmade,
+                           options->machine, options->threads, options->cache};
         if (target_jit_promise(ctx, jit, code)) continue;
         target_jit_free(jit);
         return NULL;

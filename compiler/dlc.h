@@ -73,6 +73,7 @@ typedef struct DlcOptions {
     bool at_once;             /* dlc_compile: code of all functions now, not at their first calls */
     const char *triple, *cpu; /* NULL: this machine */
     bool verify;              /* run the verifiers between stages */
+    const char *cache;        /* folder that keeps machine code for later runs; NULL: none */
 } DlcOptions;
 
 /* Compiles a model into this process. Machine code of a function is made when it is first called.

@@ -120,12 +120,19 @@ Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
     return planned;
 }
 
+LLVMModuleRef pipeline_codegen(Ctx *ctx, LLVMContextRef llvm, const char *name,
+                               Function *const *functions, uint32_t nfunctions,
+                               const PipelineOptions *options) {
+    ctx->stage = "codegen";
+    LLVMModuleRef module = codegen_module(ctx, llvm, name, functions, nfunctions, options->machine);
+    return diag_failed(ctx) ? NULL : module;
+}
+
 LLVMModuleRef pipeline_generate(Ctx *ctx, LLVMContextRef llvm, const char *name,
                                 Function *const *functions, uint32_t nfunctions,
                                 const PipelineOptions *options) {
-    ctx->stage = "codegen";
-    LLVMModuleRef module = codegen_module(ctx, llvm, name, functions, nfunctions, options->machine);
-    if (!module || diag_failed(ctx)) return NULL;
+    LLVMModuleRef module = pipeline_codegen(ctx, llvm, name, functions, nfunctions, options);
+    if (!module) return NULL;
     ctx->stage = "target";
     return target_optimize(ctx, module, options->machine) ? module : NULL;
 }

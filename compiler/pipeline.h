@@ -17,6 +17,7 @@ typedef struct PipelineOptions {
     bool at_once; /* machine code of all functions together, not of each when it is first called */
     int64_t workers;
     TargetThreads threads;
+    const char *cache; /* a folder for machine code; NULL: none */
     const Machine *machine;
 } PipelineOptions;
 
@@ -38,6 +39,10 @@ bool pipeline_normalize(Ctx *ctx, Module *m);
 bool pipeline_differentiate(Ctx *ctx, Model *model);
 /* plan: every function of the model. */
 Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options);
+/* codegen alone. */
+LLVMModuleRef pipeline_codegen(Ctx *ctx, LLVMContextRef llvm, const char *name,
+                               Function *const *functions, uint32_t nfunctions,
+                               const PipelineOptions *options);
 /* codegen and the optimisation passes of target. */
 LLVMModuleRef pipeline_generate(Ctx *ctx, LLVMContextRef llvm, const char *name,
                                 Function *const *functions, uint32_t nfunctions,

@@ -76,6 +76,19 @@ void show_error(const Options *options, const DlrtError *error) {
             error->message);
 }
 
+/* Where users keep what can be made again (XDG Base Directory Specification): ~/.cache/dlc. */
+static void find_cache(Options *options) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    size_t size = sizeof options->cache;
+    int n = 0;
+    if (options->no_cache) return;
+    if (cache && cache[0] == '/')
+        n = snprintf(options->cache, size, "%s/dlc", cache);
+    else if (home && home[0] == '/')
+        n = snprintf(options->cache, size, "%s/.cache/dlc", home);
+    if (n < 0 || (size_t)n >= size) options->cache[0] = 0;
+}
+
 DlcOptions compile_options(const Options *options) {
     return (DlcOptions){.model = options->model,
                         .batch = options->batch,
@@ -87,6 +100,7 @@ DlcOptions compile_options(const Options *options) {
                         .inference = options->inference,
                         .triple = options->triple,
                         .cpu = options->cpu,
+                        .cache = options->cache[0] ? options->cache : NULL,
                         .verify = options->verify_each};
 }
 
@@ -185,6 +199,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "dlc: `dlc %s` wants a .dl file; see `dlc %s --help`\n", verb->name,
                     verb->name);
         } else {
+            find_cache(&options);
             status = run(verb, &options);
         }
     }

@@ -88,6 +88,8 @@ static const Option table[] = {
      "threads to compute with (default: 1)"},
     {"--cpu", OPT_TEXT, FIELD(cpu), " compile train eval predict generate bench ", "NAME",
      "compile for this processor"},
+    {"--no-cache", OPT_FLAG, FIELD(no_cache), " train eval predict generate gradcheck repl ", NULL,
+     "compile anew, and keep no machine code for the next time"},
     {"--inference", OPT_FLAG, FIELD(inference), " compile bench ", NULL,
      "without the training step"},
     {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict generate bench ", NULL,

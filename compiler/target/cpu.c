@@ -107,7 +107,7 @@ LLVMTargetMachineRef target_generator(Ctx *ctx, const Machine *machine) {
     if (LLVMGetTargetFromTriple(machine->triple, &target, &message))
         DLC_BUG(ctx, (Span){0}, "%s", message);
     return LLVMCreateTargetMachine(target, machine->triple, machine->cpu, machine->features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+                                   TARGET_EFFORT, LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
 /* Fills in the layout of data; false when the pointers are not those of DlrtCall. */

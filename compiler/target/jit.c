@@ -80,15 +80,29 @@ Jit *target_jit_lazy(Ctx *ctx) {
     return jit;
 }
 
+/* Object files of a module from codegen: those of an earlier run, or new ones. */
+static uint32_t make_objects(Ctx *ctx, const TargetCode *code, LLVMModuleRef module,
+                             LLVMMemoryBufferRef *objects) {
+    CacheKey key = {0};
+    ctx->stage = "target";
+    if (code->cache) {
+        key = cache_key(ctx, module, code->machine);
+        uint32_t n = cache_find(ctx, code->cache, &key, TARGET_MOST_SHARES, objects);
+        if (n) return n;
+    }
+    if (!target_optimize(ctx, module, code->machine)) return 0;
+    uint32_t n = target_emit_shares(ctx, module, code->machine, &code->threads, objects);
+    if (code->cache && n) cache_keep(ctx, code->cache, &key, n, objects);
+    return n;
+}
+
 /* The code of a promised function: an object file, and others that it needs, which are added. */
 static LLVMMemoryBufferRef make_code(const Promise *promise) {
     Ctx *ctx = promise->ctx;
     LLVMMemoryBufferRef codes[TARGET_MOST_SHARES];
     LLVMContextRef llvm = LLVMContextCreate();
     LLVMModuleRef module = promise->code.generate(promise->code.data, llvm);
-    uint32_t n = module ? target_emit_shares(ctx, module, promise->code.machine,
-                                             &promise->code.threads, codes)
-                        : 0;
+    uint32_t n = module ? make_objects(ctx, &promise->code, module, codes) : 0;
     if (module) LLVMDisposeModule(module);
     LLVMContextDispose(llvm);
     LLVMOrcLLJITRef lljit = promise->jit->lljit;

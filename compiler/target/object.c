@@ -47,7 +47,7 @@ static bool write_code(FILE *out, LLVMMemoryBufferRef code) {
     return write_bytes(out, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
 }
 
-bool target_write(Ctx *ctx, const char *path, const char *bytes, size_t length) {
+int target_put(Ctx *ctx, const char *path, const char *bytes, size_t length) {
     const char *aside = arena_printf(ctx->arena, "%s.%ld.part", path, (long)getpid());
     FILE *file = fopen(aside, "wb");
     bool good = file && write_bytes(file, bytes, length);
@@ -55,8 +55,13 @@ bool target_write(Ctx *ctx, const char *path, const char *bytes, size_t length) 
     if (file && fclose(file) != 0 && good) good = false, reason = errno;
     if (good && rename(aside, path) != 0) good = false, reason = errno;
     if (!good && file) remove(aside);
-    if (!good) diag_error(ctx, (Span){0}, "cannot write `%s`: %s", path, strerror(reason));
-    return good;
+    return good ? 0 : reason;
+}
+
+bool target_write(Ctx *ctx, const char *path, const char *bytes, size_t length) {
+    int reason = target_put(ctx, path, bytes, length);
+    if (reason) diag_error(ctx, (Span){0}, "cannot write `%s`: %s", path, strerror(reason));
+    return !reason;
 }
 
 bool target_object(Ctx *ctx, LLVMModuleRef module, const Machine *machine, const char *path) {

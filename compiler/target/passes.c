@@ -11,7 +11,7 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
-static const char passes[] = "mergefunc,always-inline,globaldce,function("
+const char target_passes[] = "mergefunc,always-inline,globaldce,function("
                              "early-cse,"
                              "instcombine<no-verify-fixpoint>,"
                              "simplifycfg,"
@@ -27,7 +27,7 @@ bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
     LLVMPassBuilderOptionsSetLoopVectorization(options, false);
     LLVMPassBuilderOptionsSetSLPVectorization(options, false);
     LLVMPassBuilderOptionsSetVerifyEach(options, ctx->verify);
-    LLVMErrorRef error = LLVMRunPasses(module, passes, generator, options);
+    LLVMErrorRef error = LLVMRunPasses(module, target_passes, generator, options);
     LLVMDisposePassBuilderOptions(options);
     LLVMDisposeTargetMachine(generator);
     if (error) DLC_BUG(ctx, (Span){0}, "%s", LLVMGetErrorMessage(error));

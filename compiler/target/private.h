@@ -6,6 +6,9 @@
 
 #include <llvm-c/TargetMachine.h>
 
+/* How hard LLVM works on machine code. */
+#define TARGET_EFFORT LLVMCodeGenLevelDefault
+
 /* LLVM's code generator for the machine; the caller disposes of it. */
 LLVMTargetMachineRef target_generator(Ctx *ctx, const Machine *machine);
 /* Machine code or assembly in memory; the caller disposes of it. The module is changed on the
@@ -21,5 +24,25 @@ LLVMMemoryBufferRef target_generate(Ctx *ctx, LLVMModuleRef module, const Machin
 enum { TARGET_MOST_SHARES = 32 };
 uint32_t target_emit_shares(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
                             const TargetThreads *threads, LLVMMemoryBufferRef *codes);
+
+/* The passes that target_optimize runs. */
+extern const char target_passes[];
+/* Writes a whole file aside and renames it; 0, or errno. */
+int target_put(Ctx *ctx, const char *path, const char *bytes, size_t length);
+
+/* ---- cache.c: object files of earlier runs ---- */
+/* All that machine code depends on: the module as codegen made it, the machine, LLVM and what we
+ * ask of it. Lives in the arena. */
+typedef struct CacheKey {
+    const char *data;
+    size_t size;
+} CacheKey;
+CacheKey cache_key(Ctx *ctx, LLVMModuleRef module, const Machine *machine);
+/* The objects kept under the key, up to `most`; the caller disposes of them. 0: there are none. */
+uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t most,
+                    LLVMMemoryBufferRef *objects);
+/* Keeps n objects under the key, if that is possible. */
+void cache_keep(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t n,
+                const LLVMMemoryBufferRef *objects);
 
 #endif

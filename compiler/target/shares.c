@@ -74,15 +74,25 @@ static void divide(Shares *s, LLVMModuleRef module, uint32_t nshares) {
     }
 }
 
-/* Functions of one share are called by those of others. */
+/* The name of what is seen of the module from outside. */
+static const char *visible_name(LLVMModuleRef module) {
+    size_t length;
+    for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f))
+        if (!LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage)
+            return LLVMGetValueName2(f, &length);
+    return "dl";
+}
+
+/* Functions of one share are called by those of others. The names are those of no other module. */
 static void make_visible(Ctx *ctx, LLVMModuleRef module) {
+    const char *visible = visible_name(module);
     uint32_t number = 0;
     for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f), number++) {
         size_t length;
         if (LLVMIsDeclaration(f)) continue;
         LLVMGetValueName2(f, &length);
         if (length == 0) {
-            const char *name = arena_printf(ctx->arena, "dl.function%u", number);
+            const char *name = arena_printf(ctx->arena, "%s.function%u", visible, number);
             LLVMSetValueName2(f, name, strlen(name));
         }
         LLVMSetLinkage(f, LLVMExternalLinkage);

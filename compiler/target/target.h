@@ -27,14 +27,16 @@ typedef struct Jit Jit;
 Jit *target_jit(Ctx *ctx, LLVMModuleRef module, LLVMContextRef llvm, const Machine *machine);
 void *target_jit_find(Ctx *ctx, Jit *jit, const char *symbol);
 /* The same for functions whose code is made when they are first called, by a thread that may use
- * the Ctx then. `generate` gives an optimised module whose only visible symbol is `symbol`; NULL
- * after a message. */
+ * the Ctx then. `generate` gives a module from codegen whose only visible symbol is `symbol`; NULL
+ * after a message. What is made of it is kept in the folder `cache` for later runs, unless that is
+ * NULL. */
 typedef struct TargetCode {
     const char *symbol;
     LLVMModuleRef (*generate)(void *data, LLVMContextRef llvm);
     void *data;
     const Machine *machine;
     TargetThreads threads;
+    const char *cache;
 } TargetCode;
 Jit *target_jit_lazy(Ctx *ctx);
 bool target_jit_promise(Ctx *ctx, Jit *jit, TargetCode code);
