@@ -108,7 +108,7 @@ class Dlc:
         x, y = suite.data(self.model)
         numpy.save(folder / "x.npy", x.reshape(-1, *x.shape[2:]))
         numpy.save(folder / "y.npy", y.reshape(-1, *y.shape[2:]))
-        words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--json",
+        words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--no-cache", "--json",
                  "--threads", self.given.threads]
         times, foreign = [], []
         for _ in range(COLD_RUNS):
