@@ -410,11 +410,9 @@ static LLVMValueRef reciprocal(Gen *g, LLVMValueRef a) {
 }
 
 /* a / b for lanes of a and one b: multiplications by what is computed once. 1 / b would overflow or
- * lose digits at the ends of the range: such a b is brought to the middle, and a with it. */
-static LLVMValueRef divide_lanes(Gen *g, const Point *p, LLVMValueRef a, LLVMValueRef b,
-                                 const Expr *divisor) {
-    if (divisor->kind == EX_OP && divisor->op.op == OP_SQRT)
-        return LLVMBuildFMul(g->b, a, spread(g, p, reciprocal(g, b)), "");
+ * lose digits at the ends of the range: such a b is brought to the middle, and a with it. A root is
+ * never so near to them; its reciprocal leaves the loops in which it does not change. */
+static LLVMValueRef divide_lanes(Gen *g, const Point *p, LLVMValueRef a, LLVMValueRef b) {
     double far = g->f64_real ? 0x1p512 : 0x1p64;
     LLVMValueRef one = gen_real_like(g, b, 1), size = vecmath(g, OP_ABS, b, NULL);
     LLVMValueRef is_small =
@@ -442,8 +440,11 @@ static LLVMValueRef divide(Gen *g, Point *p, const Expr *e) {
     LLVMValueRef a = value(g, p, e->op.args[0]);
     if (divisor->kind == EX_NUMBER) return divide_by_number(g, a, divisor->number);
     LLVMValueRef b = value(g, p, divisor);
-    if (is_vector(a) && !is_vector(b)) return divide_lanes(g, p, a, b, divisor);
+    bool is_root = divisor->kind == EX_OP && divisor->op.op == OP_SQRT;
+    if (is_root && (is_vector(a) || is_vector(b))) b = reciprocal(g, b);
+    if (is_vector(a) && !is_vector(b) && !is_root) return divide_lanes(g, p, a, b);
     make_alike(g, p, &a, &b);
+    if (is_root && is_vector(a)) return LLVMBuildFMul(g->b, a, b, "");
     return LLVMBuildFDiv(g->b, a, b, "");
 }
 
