@@ -416,13 +416,15 @@ static LLVMValueRef call_field(Gen *g, uint32_t field, LLVMTypeRef type) {
     return LLVMBuildLoad2(g->b, type, address, "");
 }
 
-static LLVMValueRef buffer_address(Gen *g, const Buffer *buffer, const LLVMValueRef *fields) {
+static LLVMValueRef buffer_address(Gen *g, const Buffer *buffer, const LLVMValueRef *fields,
+                                   LLVMValueRef workspace) {
     static const uint32_t field_of[] = {[PLACE_INPUT] = CALL_INPUTS,
                                         [PLACE_RESULT] = CALL_RESULTS,
                                         [PLACE_PARAM] = CALL_PARAMS,
                                         [PLACE_STATE] = CALL_STATE,
                                         [PLACE_ARENA] = CALL_ARENA};
-    LLVMValueRef field = fields[field_of[buffer->place]];
+    bool is_of_turn = buffer->place == PLACE_TURN;
+    LLVMValueRef field = is_of_turn ? workspace : fields[field_of[buffer->place]];
     if (is_aligned(buffer)) return gen_element_address(g, g->i8, field, gen_i64(g, buffer->offset));
     LLVMValueRef slot = gen_element_address(g, g->ptr, field, gen_i64(g, buffer->slot));
     return LLVMBuildLoad2(g->b, g->ptr, slot, "");
@@ -449,17 +451,19 @@ static void call_kernel(Gen *g, LLVMValueRef fn, const Operands *o, const LLVMVa
                         LLVMValueRef part, LLVMValueRef worker) {
     uint32_t n = o->all.len;
     LLVMValueRef *args = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, n + EXTRAS);
-    for (uint32_t i = 0; i < n; i++) args[i] = buffer_address(g, o->all.at[i].buffer, fields);
-    args[n + EXTRA_N] = fields[CALL_N];
-    args[n + EXTRA_SEED] = fields[CALL_SEED];
-    args[n + EXTRA_STEP] = fields[CALL_STEP];
     LLVMValueRef workspace = gen_i64(g, g->function->workspace_offset);
     if (worker) {
         LLVMValueRef bytes = gen_i64(g, g->function->worker_bytes);
         LLVMValueRef before = LLVMBuildNSWMul(g->b, worker, bytes, "");
         workspace = LLVMBuildNSWAdd(g->b, workspace, before, "");
     }
-    args[n + EXTRA_WORKSPACE] = gen_element_address(g, g->i8, fields[CALL_ARENA], workspace);
+    workspace = gen_element_address(g, g->i8, fields[CALL_ARENA], workspace);
+    for (uint32_t i = 0; i < n; i++)
+        args[i] = buffer_address(g, o->all.at[i].buffer, fields, workspace);
+    args[n + EXTRA_N] = fields[CALL_N];
+    args[n + EXTRA_SEED] = fields[CALL_SEED];
+    args[n + EXTRA_STEP] = fields[CALL_STEP];
+    args[n + EXTRA_WORKSPACE] = workspace;
     args[n + EXTRA_PART] = part;
     LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, n + (part ? EXTRAS : EXTRA_PART),
                    "");

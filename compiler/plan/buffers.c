@@ -96,7 +96,7 @@ static Buffer *buffer_of(Planner *p, const Layout *layout, Tensor *tensor) {
     const Node *node = map_get(&p->node_of, tensor);
     if (node && !node->in_memory) return NULL;
     if (node)
-        add_buffer(p, tensor, PLACE_ARENA, 0, 0);
+        add_buffer(p, tensor, node->is_of_turn ? PLACE_TURN : PLACE_ARENA, 0, 0);
     else
         add_leaf(p, layout, tensor);
     return map_get(&p->f->buffer_of, tensor);
@@ -109,15 +109,16 @@ typedef struct Lifetimes {
     Planner *p;
     const Layout *layout;
     const Kernel *kernel;
-    uint32_t position;
+    uint32_t position, step;
 } Lifetimes;
 
 static void touch(Lifetimes *l, Tensor *tensor) {
     if (plan_accumulates(l->kernel, tensor)) return;
     Buffer *buffer = buffer_of(l->p, l->layout, tensor);
     if (!buffer) return;
-    if (l->position < buffer->first) buffer->first = l->position;
-    if (l->position > buffer->last) buffer->last = l->position;
+    uint32_t position = buffer->place == PLACE_TURN ? l->step : l->position;
+    if (position < buffer->first) buffer->first = position;
+    if (position > buffer->last) buffer->last = position;
 }
 
 static void touch_read(void *data, const Expr *e) {
@@ -133,19 +134,43 @@ static void touch_kernel(Lifetimes *l, const Kernel *k) {
     l->kernel = k;
     plan_kernel_expressions(k, touch_expression, l);
     for (uint32_t i = 0; i < k->nstores; i++) touch(l, k->stores[i].tensor);
-    for (uint32_t i = 0; i < k->nsteps; i++) touch_kernel(l, k->steps[i]);
+    for (uint32_t i = 0; i < k->nsteps; i++) {
+        l->step = i;
+        touch_kernel(l, k->steps[i]);
+    }
 }
 
 /* ---- the arena --------------------------------------------------------------------------------
  */
 
-static int64_t workspace_of(const Kernel *k) {
+static int64_t panels_of(const Kernel *k) {
     int64_t most = k->blocking.workspace_bytes;
     for (uint32_t i = 0; i < k->nsteps; i++) {
-        int64_t bytes = workspace_of(k->steps[i]);
+        int64_t bytes = panels_of(k->steps[i]);
         if (bytes > most) most = bytes;
     }
-    return most;
+    return aligned(most);
+}
+
+static int64_t workspace_of(const Kernel *k) {
+    return panels_of(k) + k->turn_bytes;
+}
+
+/* The buffers from `begin` on that live for a turn of the nest alone. */
+static void place_turn(Planner *p, Kernel *nest, uint32_t begin) {
+    uint32_t n = 0, end = p->f->buffers.len;
+    Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, end - begin + 1);
+    for (uint32_t i = begin; i < end; i++) {
+        const Buffer *buffer = p->f->buffers.at[i];
+        if (buffer->place == PLACE_TURN)
+            intervals[n++] = (Interval){buffer->first, buffer->last, buffer->bytes, 0};
+    }
+    if (n == 0) return;
+    nest->turn_bytes = plan_place(p->ctx, intervals, n);
+    n = 0;
+    for (uint32_t i = begin; i < end; i++)
+        if (p->f->buffers.at[i]->place == PLACE_TURN)
+            p->f->buffers.at[i]->offset = panels_of(nest) + intervals[n++].offset;
 }
 
 /* One behind the other for the workers of divided kernels; the first is also that of all others. */
@@ -186,8 +211,10 @@ void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Lay
         if (inputs[i]) add_buffer(p, inputs[i], PLACE_INPUT, i, 0);
     for (uint32_t i = 0; i < p->m->roots.len; i++) add_buffer(p, p->roots[i], PLACE_RESULT, i, 0);
     for (uint32_t i = 0; i < p->f->kernels.len; i++) {
+        uint32_t before = p->f->buffers.len;
         l.position = i;
         touch_kernel(&l, p->f->kernels.at[i]);
+        place_turn(p, p->f->kernels.at[i], before);
     }
     place_arena(p);
 }

@@ -8,6 +8,9 @@
  * it at the very values of these loops. So the turns of the outer loops do not depend on each
  * other, and inside of a turn the order of the steps is that of the kernels.
  *
+ * What only the steps of one nest read needs no more room than a turn: scores of one head, not of
+ * all.
+ *
  * A contraction takes part along indices of both its operands alone: along others it would lose
  * what it reads more than once.
  */
@@ -450,7 +453,78 @@ static void make_step(Planner *p, const Group *g, const Member *m, Draft *nest) 
     vec_push(p->ctx->arena, &nest->steps->all, m->draft);
 }
 
-static Draft *make_nest(Group *g) {
+/* ---- what lives for one turn -------------------------------------------------------------------
+ */
+
+/* Is it read in this nest alone? Then there need not be more of it than one turn's piece. */
+static bool is_of_turn(const Group *g, const Map *aliased, const Draft *nest, const Node *node) {
+    bool has_place = map_has(&g->p->f->storage, node->result) || map_has(aliased, node->result);
+    if (nest->kernel->block || !node->in_memory || node->is_pinned || has_place) return false;
+    for (uint32_t u = 0; u < node->uses.len; u++)
+        if (node->uses.at[u].user->draft->nest != nest) return false;
+    return !node->result->classes;
+}
+
+typedef struct Shrink {
+    Planner *p;
+    const Tensor *from;
+    Tensor *to;
+    const uint32_t *dims; /* those of `from` that `to` has */
+} Shrink;
+
+static const Expr *shrink_read(void *data, const Expr *e) {
+    Shrink *s = data;
+    if (e->kind != EX_READ || e->read.tensor != s->from) return NULL;
+    const Expr **subs = ARENA_ARRAY(s->p->ctx->arena, const Expr *, s->to->rank + 1);
+    for (uint32_t d = 0; d < s->to->rank; d++)
+        subs[d] = ir_rewrite(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
+    const Expr *otherwise = e->read.otherwise;
+    if (otherwise) otherwise = ir_rewrite(s->p->ctx, otherwise, shrink_read, s);
+    return ir_read(s->p->ctx, s->to, subs, otherwise);
+}
+
+static void rewrite_step(Planner *p, Draft *step, Shrink *s) {
+    Kernel *k = step->kernel;
+    for (uint32_t i = 0; i < step->nodes.len; i++)
+        plan_rewrite_node(p->ctx, step->nodes.at[i], shrink_read, s);
+    if (k->body) k->body = ir_rewrite(p->ctx, k->body, shrink_read, s);
+    for (uint32_t i = 0; i < k->nalso; i++)
+        k->also[i].body = ir_rewrite(p->ctx, k->also[i].body, shrink_read, s);
+    if (k->roles.a) k->roles.a = ir_rewrite(p->ctx, k->roles.a, shrink_read, s);
+    if (k->roles.b) k->roles.b = ir_rewrite(p->ctx, k->roles.b, shrink_read, s);
+}
+
+/* The node's tensor loses its outer dimensions. */
+static void shrink(const Group *g, Draft *nest, Node *node) {
+    Planner *p = g->p;
+    const Tensor *from = node->result;
+    uint32_t *dims = ARENA_ARRAY(p->ctx->arena, uint32_t, from->rank + 1), rank = 0;
+    int64_t *extents = ARENA_ARRAY(p->ctx->arena, int64_t, from->rank + 1);
+    Index **at = ARENA_ARRAY(p->ctx->arena, Index *, from->rank + 1);
+    for (uint32_t d = 0; d < from->rank; d++) {
+        if (contains(g->members[0].outer, g->nouter, node->at[d])) continue;
+        extents[rank] = from->dims[d];
+        at[rank] = node->at[d];
+        dims[rank++] = d;
+    }
+    const char *name = arena_printf(p->ctx->arena, "%s.turn", from->name);
+    Shrink s = {p, from, plan_tensor(p, name, rank, extents, 0, from->span), dims};
+    for (uint32_t i = 0; i < nest->steps->all.len; i++) rewrite_step(p, nest->steps->all.at[i], &s);
+    node->result = s.to;
+    node->at = at;
+    node->is_of_turn = true;
+    map_set(p->ctx->arena, &p->node_of, s.to, node);
+}
+
+static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
+    for (uint32_t i = 0; i < g->nmembers; i++) {
+        const Draft *step = g->members[i].draft;
+        for (uint32_t n = 0; n < step->nodes.len; n++)
+            if (is_of_turn(g, aliased, nest, step->nodes.at[n])) shrink(g, nest, step->nodes.at[n]);
+    }
+}
+
+static Draft *make_nest(Group *g, const Map *aliased) {
     Planner *p = g->p;
     Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->arena, Draft);
     *nest = (Draft){.in = first->in, .position = first->position};
@@ -463,11 +537,15 @@ static Draft *make_nest(Group *g) {
     nest->kernel->block = block_of(g);
     nest->steps = ARENA_NEW(p->ctx->arena, Drafts);
     for (uint32_t i = 0; i < g->nmembers; i++) make_step(p, g, &g->members[i], nest);
+    shrink_all(g, aliased, nest);
     return nest;
 }
 
 void plan_nest(Planner *p) {
     uint32_t kept = 0, n = p->drafts.all.len;
+    Map aliased = {0};
+    for (uint32_t i = 0; i < p->alias_of.len; i++)
+        map_set(p->ctx->arena, &aliased, p->alias_of.entries[i].value, p);
     for (uint32_t i = 0; i < n; i++) {
         Draft *draft = p->drafts.all.at[i];
         if (draft->nest) continue;
@@ -475,7 +553,7 @@ void plan_nest(Planner *p) {
         if (begin(&group, draft))
             for (uint32_t j = i + 1, missed = 0; j < n && missed <= LOOK_AHEAD; j++)
                 if (!join(&group, p->drafts.all.at[j])) missed++;
-        p->drafts.all.at[kept++] = group.nmembers > 1 ? make_nest(&group) : draft;
+        p->drafts.all.at[kept++] = group.nmembers > 1 ? make_nest(&group, &aliased) : draft;
     }
     p->drafts.all.len = kept;
 }

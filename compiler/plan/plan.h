@@ -101,6 +101,7 @@ struct Kernel {
     int direction;
     Kernel **steps;
     uint32_t nsteps;
+    int64_t turn_bytes; /* NEST: of what lives for a turn, in the workspace behind the panels */
     int64_t block; /* NEST: of the last free index, for each turn of `steps`; 0: one, a number */
     double flops, example_flops; /* whatever the batch; and for each example of it */
     double cycles;               /* predicted, for max_batch examples */
@@ -113,6 +114,7 @@ typedef enum Place {
     PLACE_PARAM,  /* call->params + offset */
     PLACE_STATE,  /* call->state + offset */
     PLACE_ARENA,  /* call->arena + offset */
+    PLACE_TURN,   /* the workspace of who runs the kernel + offset: of one turn of a nest */
 } Place;
 
 typedef struct Buffer {
@@ -121,7 +123,7 @@ typedef struct Buffer {
     uint32_t slot;
     int64_t offset;       /* bytes, a multiple of 64 */
     int64_t bytes;        /* for max_batch examples */
-    uint32_t first, last; /* kernels between which it lives (ARENA) */
+    uint32_t first, last; /* kernels between which it lives (ARENA); steps (TURN) */
 } Buffer;
 
 /* One compiled function: the kernels for a module, in order. */

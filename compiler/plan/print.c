@@ -141,10 +141,12 @@ static void put_buffer(Text *out, const Function *f, const Buffer *buffer) {
         return;
     case PLACE_PARAM:
     case PLACE_STATE:
-    case PLACE_ARENA: break;
+    case PLACE_ARENA:
+    case PLACE_TURN: break;
     }
     const char *place = buffer->place == PLACE_PARAM   ? "parameters"
                         : buffer->place == PLACE_STATE ? "state"
+                        : buffer->place == PLACE_TURN  ? "workspace"
                                                        : "arena";
     text_printf(out, "  %s: %lld to %lld of the %s", buffer->tensor->name,
                 (long long)buffer->offset, end, place);

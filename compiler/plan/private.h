@@ -64,6 +64,7 @@ struct Node {
     bool is_late;    /* computed only for new values of params and states */
     Draft *draft;    /* the kernel it is in */
     bool in_memory;  /* read by other kernels */
+    bool is_of_turn; /* within one turn of a nest only: its tensor has no outer dimensions */
     uint32_t nreads; /* nodes of its own draft that read it */
 };
 

@@ -29,7 +29,7 @@ static bool contains(Index *const *list, uint32_t n, const Index *index) {
 static bool is_leaf(const Check *c, const Tensor *tensor) {
     const Buffer *buffer = map_get(&c->f->buffer_of, tensor);
     return buffer && buffer->place != PLACE_ARENA && buffer->place != PLACE_RESULT &&
-           buffer->tensor == tensor;
+           buffer->place != PLACE_TURN && buffer->tensor == tensor;
 }
 
 static const Tensor *in_memory_as(const Check *c, const Buffer *buffer) {
@@ -75,6 +75,8 @@ static void check_stores(Check *c) {
             outer += is_outer;
             times += !is_free && !is_outer;
         }
+        const Buffer *buffer = map_get(&c->f->buffer_of, store->tensor);
+        if (buffer && buffer->place == PLACE_TURN) nouter = 0;
         DLC_ASSERT(c->ctx, outer == nouter && times <= !c->nest, k->span);
         DLC_ASSERT(c->ctx, store->tensor->rank == k->nfree + outer + times, k->span);
         DLC_ASSERT(c->ctx, (store->value->type == TY_INT) == (store->tensor->classes > 0), k->span);
