@@ -191,6 +191,9 @@ static void choose_tile(Contract *c) {
         c->rows = smaller(rows, registers == 24 ? 3 : 2);
         return;
     }
+    /* A masked vector reaches into the rows behind it: what is stored there and read again waits.
+     */
+    if (columns <= c->lanes / 2 && c->lanes > 1) c->lanes = gen_power_of_two(columns);
     int64_t vectors = (columns + c->lanes - 1) / c->lanes;
     uint32_t most = rows == 1 ? 8 : rows <= 4 ? 4 : vectors == 3 ? 3 : 2;
     c->columns = smaller(vectors, registers == 24 || most < 4 ? most : 4);
