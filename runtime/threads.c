@@ -53,12 +53,13 @@ struct DlrtThreads {
 
 /* A container may have a share of more processors than it may keep busy. */
 static int64_t within_quota(int64_t processors) {
-    long long quota, period;
+    char line[64] = "", *rest = line;
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
     if (!file) return processors;
-    bool limited = fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0;
+    bool limited = fgets(line, sizeof line, file) != NULL;
     fclose(file);
-    if (!limited || quota / period >= processors) return processors;
+    int64_t quota = strtoll(line, &rest, 10), period = strtoll(rest, NULL, 10);
+    if (!limited || quota <= 0 || period <= 0 || quota / period >= processors) return processors;
     return (quota + period - 1) / period;
 }
 

@@ -74,11 +74,11 @@ static void add_level(Limits *limits, const char *name, int64_t holds, int64_t b
 /* The first two caches are a processor's own; three quarters and a half of them are measured with.
  * A share of a large machine's last cache is not all ours: 8 MiB is enough to be in it. */
 static void add_levels(const DlcBench *plan, Limits *limits) {
-    int64_t l1 = plan->l1_bytes * limits->threads, l2 = plan->l2_bytes * limits->threads;
-    int64_t l3 = plan->l3_bytes / 4 < (8 << 20) ? plan->l3_bytes / 4 : 8 << 20;
-    add_level(limits, "L1", l1, l1 * 3 / 4);
-    add_level(limits, "L2", l2, l2 / 2);
-    if (l3 > l2) add_level(limits, "L3", plan->l3_bytes, l3);
+    int64_t first = plan->l1_bytes * limits->threads, second = plan->l2_bytes * limits->threads;
+    int64_t last = plan->l3_bytes / 4 < (8 << 20) ? plan->l3_bytes / 4 : 8 << 20;
+    add_level(limits, "L1", first, first * 3 / 4);
+    add_level(limits, "L2", second, second / 2);
+    if (last > second) add_level(limits, "L3", plan->l3_bytes, last);
     add_level(limits, "memory", INT64_MAX, MEMORY_BYTES);
 }
 

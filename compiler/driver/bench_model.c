@@ -141,7 +141,7 @@ static double run_group(Model *x, DlrtFunction *function, int64_t group) {
 }
 
 /* Runs for a while, so that memory and clock are awake; how many runs make a group. */
-static int64_t warm_up(Model *x, DlrtFunction *function) {
+static int64_t find_group(Model *x, DlrtFunction *function) {
     double begin = driver_now(), least = run_group(x, function, 1);
     for (int i = 0; i < LEAST_SAMPLES && driver_now() - begin < WARM_SECONDS; i++)
         run_group(x, function, 1);
@@ -204,7 +204,7 @@ static bool measure(Bench *b, Model *x) {
     double *samples = malloc((b->nkernels + 1) * MOST_SAMPLES * sizeof *samples);
     if (!samples) return false;
     double *whole = samples + b->nkernels * MOST_SAMPLES, clock = clock_seconds(x->call.parallel);
-    int64_t group = warm_up(x, function);
+    int64_t group = find_group(x, function);
     size_t n = 0;
     for (double begin = driver_now();
          n < MOST_SAMPLES && (n < LEAST_SAMPLES || driver_now() - begin < SECONDS); n++) {
@@ -232,7 +232,7 @@ static bool measure_forward(Model *x, Timed *result) {
     DlrtFunction *function = x->m->forward;
     double *samples = malloc(MOST_SAMPLES * sizeof *samples);
     if (!samples) return false;
-    int64_t group = warm_up(x, function);
+    int64_t group = find_group(x, function);
     size_t n = 0;
     for (double begin = driver_now();
          n < MOST_SAMPLES && (n < LEAST_SAMPLES || driver_now() - begin < SECONDS / 4); n++)
