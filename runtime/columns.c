@@ -21,54 +21,25 @@ static Place place_of(const Table *table) {
 
 /* ---- names of columns -------------------------------------------------------------------- */
 
-enum { LONGEST = 40 };
-
-/* Edit distance of two short texts; letters that changed places count as one edit. */
-static int distance(const char *a, const char *b) {
-    int rows[3][LONGEST + 1];
-    size_t na = strlen(a), nb = strlen(b);
-    if (na > LONGEST || nb > LONGEST) return LONGEST;
-    for (size_t j = 0; j <= nb; j++) rows[0][j] = (int)j;
-    for (size_t i = 1; i <= na; i++) {
-        const int *before = rows[(i + 1) % 3], *above = rows[(i - 1) % 3];
-        int *row = rows[i % 3];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= nb; j++) {
-            int best = above[j - 1] + (a[i - 1] != b[j - 1]);
-            if (above[j] + 1 < best) best = above[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
-            row[j] = best;
-        }
-    }
-    return rows[na % 3][nb];
-}
-
-static bool fail_name(const Selection *s, const char *name) {
-    const Table *table = s->table;
-    DlrtError *error = s->columns->loader->error;
+bool table_lacks(const Table *table, const char *name, DlrtError *error) {
     if (!table->names)
         return error_set(error, place_of(table),
                          "there is no column `%s`, because this file is read without a header",
                          error_quote(name).text);
     char list[512] = "";
     size_t used = 0;
-    int64_t nearest = 0;
     bool full = false;
-    for (int64_t c = 0; c < table->columns; c++) {
-        if (distance(name, table->names[c]) < distance(name, table->names[nearest])) nearest = c;
-        if (full) continue;
+    for (int64_t c = 0; c < table->columns && !full; c++) {
         Quoted next = error_quote(table->names[c]);
         full = used + strlen(next.text) + 8 > sizeof list;
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", c ? ", " : "",
                                  full ? "..." : next.text);
     }
-    bool close = distance(name, table->names[nearest]) <= (int)strlen(name) / 2;
+    const char *near =
+        dlrt_nearest(name, (const char *const *)table->names, (size_t)table->columns);
     return error_set(error, place_of(table), "there is no column `%s`%s%s%s; the columns are %s",
-                     error_quote(name).text, close ? " (did you mean `" : "",
-                     close ? error_quote(table->names[nearest]).text : "", close ? "`?)" : "",
-                     list);
+                     error_quote(name).text, near ? " (did you mean `" : "",
+                     near ? error_quote(near).text : "", near ? "`?)" : "", list);
 }
 
 static bool has_name(const Table *table, const char *name) {
@@ -83,7 +54,7 @@ static bool find_name(const Selection *s, const char *name, int64_t *column) {
         *column = c;
         return true;
     }
-    return fail_name(s, name);
+    return table_lacks(s->table, name, s->columns->loader->error);
 }
 
 /* ---- statements -------------------------------------------------------------------------- */

@@ -40,19 +40,17 @@ static bool find_column(Loader *loader, const SourceRows *source, const Table *t
                         int64_t *column) {
     const DlrtArgument *argument = reader_setting(source, "column");
     int64_t number = table->columns;
-    Place place = {.path = table->path};
     if (argument && argument->kind == DLRT_STRING) {
         for (*column = 0; table->names && *column < table->columns; ++*column)
             if (strcmp(table->names[*column], argument->string) == 0) return true;
-        return error_set(loader->error, place, "there is no column `%s`%s",
-                         error_quote(argument->string).text,
-                         table->names ? "" : ", because this file is read without a header");
+        return table_lacks(table, argument->string, loader->error);
     }
     if (!reader_count(loader, source, "column", 1, &number)) return false;
     *column = number - 1;
     return number <= table->columns ||
-           error_set(loader->error, place, "there is no column %lld: the file has columns 1..%lld",
-                     (long long)number, (long long)table->columns);
+           error_set(loader->error, (Place){.path = table->path},
+                     "there is no column %lld: the file has columns 1..%lld", (long long)number,
+                     (long long)table->columns);
 }
 
 static bool read_values(Loader *loader, const Table *table, int64_t column, double *values) {

@@ -139,6 +139,9 @@ typedef struct DlrtSampling {
 DLRT_API int64_t dlrt_sample(const double *scores, int64_t n, const DlrtSampling *sampling,
                              uint64_t position);
 
+/* The nearest of the names by edit distance, for "did you mean"; NULL where none is near. */
+DLRT_API const char *dlrt_nearest(const char *name, const char *const *names, size_t count);
+
 /* What was done since the last report: an epoch, or a tenth of the steps. */
 typedef struct DlrtEpoch {
     int64_t epoch, epochs; /* epochs done, of how many */

@@ -280,6 +280,8 @@ void table_row(const Table *table, int64_t row, char **fields);
 Place table_place(const Table *table, int64_t row, int64_t column);
 /* "column 5" or "column 5 (`age`)". */
 Quoted table_column(const Table *table, int64_t column);
+/* The error that there is no column of that name, with the names that there are; false. */
+bool table_lacks(const Table *table, const char *name, DlrtError *error);
 
 bool columns_map(Loader *loader);
 bool characters_map(Loader *loader);

@@ -153,6 +153,14 @@ static const Verb *take_verb(int *nwords, char **words) {
     return NULL;
 }
 
+static const char *nearest_verb(const char *word) {
+    const char *names[32];
+    size_t n = 0;
+    for (const Verb *v = verbs; v->name && n < sizeof names / sizeof *names; v++)
+        names[n++] = v->name;
+    return dlrt_nearest(word, names, n);
+}
+
 static int no_verb(int nwords, char **words) {
     if (nwords == 0) {
         usage(stderr);
@@ -172,11 +180,13 @@ static int no_verb(int nwords, char **words) {
         return EXIT_GOOD;
     }
     const char *word = nwords > 1 ? words[1] : NULL;
+    const char *near = word ? nearest_verb(word) : NULL;
     if (words[0][0] == '-' || (word && word[0] == '-'))
         fprintf(stderr, "dlc: options stand behind the file and the verb, got `%s` before them\n\n",
                 words[0][0] == '-' ? words[0] : word);
     else if (word)
-        fprintf(stderr, "dlc: neither `%s` nor `%s` is a verb\n\n", words[0], word);
+        fprintf(stderr, "dlc: neither `%s` nor `%s` is a verb%s%s%s\n\n", words[0], word,
+                near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
     else
         fprintf(stderr, "dlc: say what to do with `%s`\n\n", words[0]);
     usage(stderr);

@@ -240,6 +240,23 @@ static bool store(const Option *option, const char *text, Options *options) {
     return false;
 }
 
+/* There is no such option; which one may be meant. */
+static bool no_option(const Verb *verb, const char *word, size_t length) {
+    const char *names[NOPTIONS];
+    char name[64];
+    size_t n = 0;
+    snprintf(name, sizeof name, "%.*s", (int)length, word);
+    for (int i = 0; i < NOPTIONS; i++)
+        if (applies(&table[i], verb)) names[n++] = table[i].name + 2;
+    const char *near = length > 2 ? dlrt_nearest(name + 2, names, n) : NULL;
+    fprintf(stderr, "dlc: `%s` is no option of `dlc %s`; ", word, verb->name);
+    if (near)
+        fprintf(stderr, "did you mean `--%s`?\n", near);
+    else
+        fprintf(stderr, "see `dlc %s --help`\n", verb->name);
+    return false;
+}
+
 /* `--name value`, `--name=value`, `-o value`. Moves *at past what it took. */
 static bool parse_option(const Verb *verb, int nwords, char **words, int *at, Options *options) {
     const char *word = words[(*at)++];
@@ -261,9 +278,7 @@ static bool parse_option(const Verb *verb, int nwords, char **words, int *at, Op
         if (*at >= nwords) return complain("%s wants a value", word);
         return store(option, words[(*at)++], options);
     }
-    fprintf(stderr, "dlc: `%s` is no option of `dlc %s`; see `dlc %s --help`\n", word, verb->name,
-            verb->name);
-    return false;
+    return no_option(verb, word, length);
 }
 
 bool options_parse(const Verb *verb, int nwords, char **words, Options *options) {

@@ -300,9 +300,11 @@ static int train(Run *run, int64_t done) {
 int open_trainable(Run *run, Driver *driver, const Options *options) {
     int status = open_model(run, driver, options, false);
     if (status != EXIT_GOOD || run->model->step) return status;
-    fprintf(stderr, "error: model `%s` cannot be trained: it has no %s statement\n",
-            run->model->name,
-            run->model->evaluate && run->model->nparams ? "`optimizer`" : "`loss`");
+    const DlrtModel *m = run->model;
+    fprintf(stderr, "error: model `%s` cannot be trained: it has no %s\n", m->name,
+            !m->evaluate  ? "`loss` statement"
+            : !m->nparams ? "parameters"
+                          : "`optimizer` statement");
     return EXIT_WRONG;
 }
 
