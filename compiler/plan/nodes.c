@@ -43,6 +43,12 @@ bool plan_reads_at(const Expr *read, Index *const *at) {
     return true;
 }
 
+Index *plan_index_alone(const Expr *sub) {
+    if (sub->kind != EX_AFFINE || sub->affine.nterms != 1) return NULL;
+    const Term *term = &sub->affine.terms[0];
+    return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
+}
+
 bool plan_is_plain(const Expr *read) {
     if (read->kind != EX_READ || read->type != TY_REAL || read->read.otherwise) return false;
     for (uint32_t d = 0; d < read->read.tensor->rank; d++) {

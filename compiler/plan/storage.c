@@ -59,13 +59,6 @@ static bool add_wish(Wishes *w, const Tensor *tensor, uint32_t dim, double weigh
 /* ---- contractions that slide -------------------------------------------------------------------
  */
 
-/* The index that is the whole subscript, up to what is added to it; NULL when there is none. */
-static Index *index_alone(const Expr *sub) {
-    if (sub->kind != EX_AFFINE || sub->affine.nterms != 1) return NULL;
-    const Term *term = &sub->affine.terms[0];
-    return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
-}
-
 /* Do two turns of the larger step reach the same place by the smaller one? In 32 * h + e with
  * e < 32 they do not: these are the digits of one place. */
 static bool overlap(const Term *a, const Term *b) {
@@ -76,7 +69,7 @@ static bool overlap(const Term *a, const Term *b) {
 }
 
 static bool slides_in(const Expr *sub) {
-    if (sub->affine.nterms == 1) return !index_alone(sub);
+    if (sub->affine.nterms == 1) return !plan_index_alone(sub);
     for (uint32_t i = 0; i < sub->affine.nterms; i++)
         for (uint32_t j = 0; j < i; j++)
             if (overlap(&sub->affine.terms[i], &sub->affine.terms[j])) return true;
@@ -92,7 +85,7 @@ static bool slides(const Expr *read) {
 /* Does the index stand beside another one, or with a stride, in the read? */
 static bool slides_along(const Expr *read, const Index *index) {
     for (uint32_t d = 0; d < read->read.tensor->rank; d++)
-        if (!index_alone(read->read.subs[d]) && ir_uses_index(read->read.subs[d], index))
+        if (!plan_index_alone(read->read.subs[d]) && ir_uses_index(read->read.subs[d], index))
             return true;
     return false;
 }
@@ -116,7 +109,7 @@ static void wish_for(Wishes *w, const Tensor *tensor, Index *const *at, const Ex
 static Index **indices_of(Wishes *w, const Expr *read) {
     uint32_t rank = read->read.tensor->rank;
     Index **at = ARENA_ARRAY(w->p->ctx->arena, Index *, rank + 1);
-    for (uint32_t d = 0; d < rank; d++) at[d] = index_alone(read->read.subs[d]);
+    for (uint32_t d = 0; d < rank; d++) at[d] = plan_index_alone(read->read.subs[d]);
     return at;
 }
 
