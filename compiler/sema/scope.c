@@ -218,10 +218,14 @@ static void enter_require(const Place *p, const Tree *tree) {
     Place place = *p;
     place.ranges = infer_ranges(p, condition, NULL, NULL, NULL, NULL);
     place.is_size = true;
+    uint32_t before = ctx->diags.all.len;
     Value v = place.ranges ? eval(&place, condition) : value_error();
     body_of(p->scope)->is_refused = v.kind == VALUE_ERROR || !is_true(&v);
-    if (v.kind == VALUE_ERROR) return;
-    if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
+    if (v.kind == VALUE_ERROR) {
+        /* What the condition cannot even be asked of. */
+        if (ctx->diags.all.len > before)
+            diag_help(ctx, ctx->diags.all.at[before], "%s", text->text.value);
+    } else if (!value_is_constant(&v) || v.expr->kind != EX_TRUTH) {
         diag_error(
             ctx, condition->span,
             "a `require` asks something that is known when the model is compiled; this is %s",
