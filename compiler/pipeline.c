@@ -52,7 +52,6 @@ PlanOptions pipeline_plan_options(const PipelineOptions *options) {
     const Machine *machine = options->machine;
     return (PlanOptions){.f64 = options->f64,
                          .vector_bytes = machine->vector_bytes,
-                         .vector_registers = machine->vector_registers,
                          .l1_bytes = machine->l1_bytes,
                          .l2_bytes = machine->l2_bytes,
                          .workers = options->workers};

@@ -68,12 +68,6 @@ static int64_t footprint(const Function *f, const Expr *read, const Index *fixed
 /* ---- the panel ---------------------------------------------------------------------------------
  */
 
-static bool contains(Index *const *indices, uint32_t n, const Index *index) {
-    for (uint32_t i = 0; i < n; i++)
-        if (indices[i] == index) return true;
-    return false;
-}
-
 static int64_t stride_along(const Function *f, const Expr *read, const Index *index) {
     int64_t strides[16], stride = 0;
     plan_strides(f, read->read.tensor, strides);
@@ -92,7 +86,7 @@ static int64_t stride_along(const Function *f, const Expr *read, const Index *in
 static int64_t panel_bytes(const Function *f, const Kernel *k, const Roles *r, int64_t vector_bytes,
                            int64_t lanes, int64_t l2_bytes) {
     if (!k->vector || !r->b || !r->nn || turns_of_all(f, r->m, r->nm) < 2) return 0;
-    if (contains(r->k, r->nk, k->vector) || r->b->read.tensor->rank > 16) return 0;
+    if (plan_contains(r->k, r->nk, k->vector) || r->b->read.tensor->rank > 16) return 0;
     for (uint32_t i = 0; i < r->nk; i++)
         if (r->k[i]->extent == EXTENT_BATCH) return 0;
     int64_t stride = stride_along(f, r->b, k->vector);
@@ -122,7 +116,7 @@ static int64_t partial_bytes(const Function *f, const Kernel *k, int64_t lanes,
 static int64_t block_turns(const Function *f, const Kernel *k, const Roles *r, int64_t real_bytes,
                            int64_t partial, int64_t l2_bytes) {
     if (!k->vector || !r->a || !r->b || r->nk == 0 || partial > 4 * l2_bytes) return 0;
-    if (contains(r->k, r->nk, k->vector)) return 0;
+    if (plan_contains(r->k, r->nk, k->vector)) return 0;
     for (uint32_t i = 0; i < k->nfree; i++)
         if (k->free[i]->extent == EXTENT_BATCH) return 0;
     int64_t all = (footprint(f, r->a, NULL) + footprint(f, r->b, NULL)) * real_bytes;

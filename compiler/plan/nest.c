@@ -42,17 +42,9 @@ typedef struct Group {
     Map written; /* Tensor* → Written* */
 } Group;
 
-static bool contains(Index *const *list, uint32_t n, const Index *index) {
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i] == index) return true;
-    return false;
-}
-
 /* The index, if the subscript is one and nothing else. */
 static Index *plain_index(const Expr *sub) {
-    if (sub->affine.offset != 0 || sub->affine.nterms != 1) return NULL;
-    const Term *term = &sub->affine.terms[0];
-    return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
+    return sub->affine.offset == 0 ? plan_index_alone(sub) : NULL;
 }
 
 static void draft_reads(Planner *p, const Draft *draft, Reads *reads) {
@@ -71,8 +63,8 @@ static bool may_be_step(const Draft *draft) {
 
 static bool may_be_outer(const Kernel *k, const Index *index) {
     if (!index) return false;
-    if (k->kind == KERNEL_CONTRACT) return contains(k->roles.batch, k->roles.nbatch, index);
-    return contains(k->free, k->nfree, index);
+    if (k->kind == KERNEL_CONTRACT) return plan_contains(k->roles.batch, k->roles.nbatch, index);
+    return plan_contains(k->free, k->nfree, index);
 }
 
 /* ---- what the group writes --------------------------------------------------------------------
@@ -405,17 +397,38 @@ static Index **without(Planner *p, Index *const *list, uint32_t *n, const Group 
     Index **rest = ARENA_ARRAY(p->ctx->arena, Index *, *n + 1);
     uint32_t nrest = 0;
     for (uint32_t i = 0; i < *n; i++)
-        if (!contains(g->members[0].outer, nouter, list[i])) rest[nrest++] = list[i];
+        if (!plan_contains(g->members[0].outer, nouter, list[i])) rest[nrest++] = list[i];
     *n = nrest;
     return rest;
+}
+
+typedef const Expr *Change(void *data, const Expr *e);
+
+/* What the kernel of a step sums up, in other terms. */
+static void change_kernel(Kernel *k, Change *change, void *data) {
+    if (k->body) k->body = change(data, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) k->also[i].body = change(data, k->also[i].body);
+    if (k->roles.a) k->roles.a = change(data, k->roles.a);
+    if (k->roles.b) k->roles.b = change(data, k->roles.b);
+}
+
+typedef struct Renaming {
+    Ctx *ctx;
+    Map indices; /* Index* → Expr* */
+} Renaming;
+
+static const Expr *renamed(void *data, const Expr *e) {
+    const Renaming *renaming = data;
+    return ir_substitute(renaming->ctx, e, &renaming->indices);
 }
 
 static void rename_outer(Planner *p, const Group *g, const Member *m) {
     Index *const *to = g->members[0].outer;
     Kernel *k = m->draft->kernel;
-    Map renamed = {0};
+    Renaming renaming = {.ctx = p->ctx};
     for (uint32_t o = 0; o < g->nouter; o++) {
-        map_set(p->ctx->arena, &renamed, m->outer[o], (void *)ir_index_value(p->ctx, to[o]));
+        map_set(p->ctx->arena, &renaming.indices, m->outer[o],
+                (void *)ir_index_value(p->ctx, to[o]));
         for (uint32_t i = 0; i < k->nfree; i++)
             if (k->free[i] == m->outer[o]) k->free[i] = to[o];
         for (uint32_t i = 0; i < k->roles.nbatch; i++)
@@ -423,16 +436,12 @@ static void rename_outer(Planner *p, const Group *g, const Member *m) {
     }
     for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
         Node *node = m->draft->nodes.at[i];
-        plan_substitute_node(p->ctx, node, &renamed);
+        plan_substitute_node(p->ctx, node, &renaming.indices);
         for (uint32_t d = 0; d < node->result->rank; d++)
             for (uint32_t o = 0; o < g->nouter; o++)
                 if (node->at[d] == m->outer[o]) node->at[d] = to[o];
     }
-    if (k->body) k->body = ir_substitute(p->ctx, k->body, &renamed);
-    for (uint32_t i = 0; i < k->nalso; i++)
-        k->also[i].body = ir_substitute(p->ctx, k->also[i].body, &renamed);
-    if (k->roles.a) k->roles.a = ir_substitute(p->ctx, k->roles.a, &renamed);
-    if (k->roles.b) k->roles.b = ir_substitute(p->ctx, k->roles.b, &renamed);
+    change_kernel(k, renamed, &renaming);
 }
 
 /* The outer loops are not the step's any more, all but blocked rows. */
@@ -483,15 +492,15 @@ static const Expr *shrink_read(void *data, const Expr *e) {
     return ir_read(s->p->ctx, s->to, subs, otherwise);
 }
 
-static void rewrite_step(Planner *p, Draft *step, Shrink *s) {
-    Kernel *k = step->kernel;
+static const Expr *shrunk(void *data, const Expr *e) {
+    const Shrink *s = data;
+    return ir_rewrite(s->p->ctx, e, shrink_read, data);
+}
+
+static void shrink_step(Draft *step, Shrink *s) {
     for (uint32_t i = 0; i < step->nodes.len; i++)
-        plan_rewrite_node(p->ctx, step->nodes.at[i], shrink_read, s);
-    if (k->body) k->body = ir_rewrite(p->ctx, k->body, shrink_read, s);
-    for (uint32_t i = 0; i < k->nalso; i++)
-        k->also[i].body = ir_rewrite(p->ctx, k->also[i].body, shrink_read, s);
-    if (k->roles.a) k->roles.a = ir_rewrite(p->ctx, k->roles.a, shrink_read, s);
-    if (k->roles.b) k->roles.b = ir_rewrite(p->ctx, k->roles.b, shrink_read, s);
+        plan_rewrite_node(s->p->ctx, step->nodes.at[i], shrink_read, s);
+    change_kernel(step->kernel, shrunk, s);
 }
 
 /* The node's tensor loses its outer dimensions. */
@@ -502,14 +511,14 @@ static void shrink(const Group *g, Draft *nest, Node *node) {
     int64_t *extents = ARENA_ARRAY(p->ctx->arena, int64_t, from->rank + 1);
     Index **at = ARENA_ARRAY(p->ctx->arena, Index *, from->rank + 1);
     for (uint32_t d = 0; d < from->rank; d++) {
-        if (contains(g->members[0].outer, g->nouter, node->at[d])) continue;
+        if (plan_contains(g->members[0].outer, g->nouter, node->at[d])) continue;
         extents[rank] = from->dims[d];
         at[rank] = node->at[d];
         dims[rank++] = d;
     }
     const char *name = arena_printf(p->ctx->arena, "%s.turn", from->name);
     Shrink s = {p, from, plan_tensor(p, name, rank, extents, 0, from->span), dims};
-    for (uint32_t i = 0; i < nest->steps->all.len; i++) rewrite_step(p, nest->steps->all.at[i], &s);
+    for (uint32_t i = 0; i < nest->steps->all.len; i++) shrink_step(nest->steps->all.at[i], &s);
     node->result = s.to;
     node->at = at;
     node->is_of_turn = true;

@@ -31,22 +31,25 @@ void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads) {
         plan_expression_reads(ctx, node->factors[i], reads);
 }
 
-bool plan_reads_at(const Expr *read, Index *const *at) {
-    if (read->read.otherwise) return false;
-    for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
-        const Expr *sub = read->read.subs[d];
-        if (sub->affine.offset != 0 || sub->affine.nterms != 1) return false;
-        const Term *term = &sub->affine.terms[0];
-        if (term->coefficient != 1 || term->atom->kind != EX_INDEX) return false;
-        if (term->atom->index != at[d]) return false;
-    }
-    return true;
+bool plan_contains(Index *const *list, uint32_t n, const Index *index) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == index) return true;
+    return false;
 }
 
 Index *plan_index_alone(const Expr *sub) {
     if (sub->kind != EX_AFFINE || sub->affine.nterms != 1) return NULL;
     const Term *term = &sub->affine.terms[0];
     return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
+}
+
+bool plan_reads_at(const Expr *read, Index *const *at) {
+    if (read->read.otherwise) return false;
+    for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
+        const Expr *sub = read->read.subs[d];
+        if (sub->affine.offset != 0 || plan_index_alone(sub) != at[d]) return false;
+    }
+    return true;
 }
 
 bool plan_is_plain(const Expr *read) {

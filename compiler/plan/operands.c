@@ -163,12 +163,6 @@ static const Expr *without_time(Planner *p, const Node *node, const Expr *read, 
 
 enum { SHORTEST_SCAN = 4 };
 
-static bool contains(Index *const *indices, uint32_t n, const Index *index) {
-    for (uint32_t i = 0; i < n; i++)
-        if (indices[i] == index) return true;
-    return false;
-}
-
 /* The dimensions of what is read, such that one that is not summed is last. False when it is
  * already, or when there is none, or no plain permutation. */
 static bool turn_dims(const Node *node, const Expr *read, uint32_t *order) {
@@ -179,13 +173,13 @@ static bool turn_dims(const Node *node, const Expr *read, uint32_t *order) {
         if (!index || sub->affine.offset || index == node->time) return false;
         if (index->extent != read->read.tensor->dims[d] || index->extent == EXTENT_BATCH)
             return false;
-        if (!contains(node->over, node->nover, index)) last = d;
+        if (!plan_contains(node->over, node->nover, index)) last = d;
     }
     if (last + 1 >= rank) return false;
     for (uint32_t summed = 0; summed < 2; summed++)
         for (uint32_t d = 0; d < rank; d++) {
             Index *index = plan_index_alone(read->read.subs[d]);
-            bool is_summed = contains(node->over, node->nover, index);
+            bool is_summed = plan_contains(node->over, node->nover, index);
             if (d != last && is_summed == summed) order[n++] = d;
         }
     order[n] = last;

@@ -67,10 +67,10 @@ typedef struct Split {
 
 /* How a contraction uses the caches. */
 typedef struct Blocking {
-    int64_t
-        panel_bytes; /* for b, transposed, at the begin of the workspace; 0: read where it lies */
-    int64_t turns;   /* of the outermost summed index at a time, the sums so far being in the
-                        workspace   behind the panel; 0: all at once */
+    /* For b, transposed, at the beginning of the workspace; 0: it is read where it lies. */
+    int64_t panel_bytes;
+    /* Of the outermost summed index at a time; the sums so far lie behind the panel. 0: all. */
+    int64_t turns;
     int64_t workspace_bytes; /* altogether */
 } Blocking;
 
@@ -152,7 +152,6 @@ typedef struct Layout {
 typedef struct PlanOptions {
     bool f64;
     int64_t vector_bytes; /* 64, 32, 16 */
-    uint32_t vector_registers;
     int64_t l1_bytes, l2_bytes;
     int64_t workers; /* threads; 0: one */
     bool split_all;  /* for tests: every kernel that can be divided is, however small */

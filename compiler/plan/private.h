@@ -129,6 +129,7 @@ void plan_substitute_node(Ctx *ctx, Node *node, const Map *replacements);
 Tensor *plan_base(const Planner *p, const Tensor *tensor);
 /* tensor[at], without an `else`? */
 bool plan_reads_at(const Expr *read, Index *const *at);
+bool plan_contains(Index *const *list, uint32_t n, const Index *index);
 /* The index that is the whole subscript, up to what is added to it; NULL when there is none. */
 Index *plan_index_alone(const Expr *sub);
 /* Are all subscripts sums of indices, and no range to be checked? */

@@ -215,8 +215,7 @@ static double store_cost(const Planner *p, const Expr *address, const Index *alo
 }
 
 static double share_of_lanes(const Planner *p, Index *index) {
-    double extent = plan_points(p, &index, 1), lanes = (double)p->lanes;
-    return extent / ((double)(int64_t)((extent + lanes - 1) / lanes) * lanes);
+    return plan_share_used((int64_t)plan_points(p, &index, 1), p->lanes);
 }
 
 /* Of one evaluation; along NULL: scalar. */

@@ -23,12 +23,6 @@ typedef struct Choice {
     double value;
 } Choice;
 
-static bool contains(Index *const *list, uint32_t n, const Index *index) {
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i] == index) return true;
-    return false;
-}
-
 /* The largest number of equal parts of whole units; of parts so large that a broken unit in each
  * does not matter; 1: there is none. */
 static int64_t equal_parts(int64_t extent, int64_t wanted, int64_t unit) {
@@ -79,11 +73,11 @@ static double again(const Choice *c, Index *const *rows, uint32_t n, int64_t par
 /* An index of one operand along which tiles lie, or one around them. */
 static void consider_side(Choice *c, Index *const *indices, uint32_t n, const Expr *other) {
     const Kernel *k = c->kernel;
+    bool has_vector = plan_contains(indices, n, k->vector);
+    bool packs = !has_vector && k->vector && plan_read_stride(c->p, other, k->vector) != 1;
     for (uint32_t i = 0; i < n; i++) {
         Index *index = indices[i];
         int64_t unit = index == k->vector ? 2 * c->p->lanes : n == 1 ? ROWS : 1;
-        bool has_vector = contains(indices, n, k->vector);
-        bool packs = !has_vector && k->vector && plan_read_stride(c->p, other, k->vector) != 1;
         double value = index == k->vector ? 0.97 : packs ? again(c, indices, n, c->wanted) : 1;
         consider(c, index, unit, value - 0.01 * i);
     }

@@ -20,12 +20,6 @@ typedef struct Check {
     const Kernel *nest; /* around the kernel; NULL: none */
 } Check;
 
-static bool contains(Index *const *list, uint32_t n, const Index *index) {
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i] == index) return true;
-    return false;
-}
-
 static bool is_leaf(const Check *c, const Tensor *tensor) {
     const Buffer *buffer = map_get(&c->f->buffer_of, tensor);
     return buffer && buffer->place != PLACE_ARENA && buffer->place != PLACE_RESULT &&
@@ -69,9 +63,9 @@ static void check_stores(Check *c) {
         check_expression(c, store->value, i);
         uint32_t times = 0, outer = 0, nouter = c->nest ? c->nest->nfree - (c->nest->block > 0) : 0;
         for (uint32_t d = 0; d < store->tensor->rank; d++) {
-            bool is_free = contains(k->free, k->nfree, store->at[d]);
+            bool is_free = plan_contains(k->free, k->nfree, store->at[d]);
             DLC_ASSERT(c->ctx, store->at[d]->extent == store->tensor->dims[d], k->span);
-            bool is_outer = contains(c->nest ? c->nest->free : NULL, nouter, store->at[d]);
+            bool is_outer = plan_contains(c->nest ? c->nest->free : NULL, nouter, store->at[d]);
             outer += is_outer;
             times += !is_free && !is_outer;
         }
@@ -106,13 +100,13 @@ static void check_scatter(Check *c) {
     const Store *store = &k->stores[0];
     DLC_ASSERT(c->ctx, store->value == ir_read_at(c->ctx, k->acc, k->free), k->span);
     DLC_ASSERT(c->ctx, map_has(&c->f->buffer_of, store->tensor), k->span);
-    DLC_ASSERT(c->ctx, contains(k->free, k->nfree, store->at[k->scatter_dim]), k->span);
+    DLC_ASSERT(c->ctx, plan_contains(k->free, k->nfree, store->at[k->scatter_dim]), k->span);
 }
 
 static void check_split(Check *c, const Kernel *k) {
     const Split *split = &k->split;
     if (!split->index) return;
-    DLC_ASSERT(c->ctx, contains(k->free, k->nfree, split->index), k->span);
+    DLC_ASSERT(c->ctx, plan_contains(k->free, k->nfree, split->index), k->span);
     DLC_ASSERT(c->ctx, split->parts > 1 && split->unit > 0, k->span);
     DLC_ASSERT(c->ctx, k->kind != KERNEL_SCATTER || k->stores[0].at[k->scatter_dim] != split->index,
                k->span);
@@ -133,8 +127,8 @@ static void check_kernel(Check *c, const Kernel *k) {
     for (uint32_t i = 0; i < k->nalso; i++) check_expression(c, k->also[i].body, 0);
     DLC_ASSERT(c->ctx, k->nalso == 0 || k->kind == KERNEL_REDUCE, k->span);
     check_expression(c, k->row, 0);
-    bool has_vector = !k->vector || contains(k->free, k->nfree, k->vector) ||
-                      (k->kind == KERNEL_REDUCE && contains(k->over, k->nover, k->vector));
+    bool has_vector = !k->vector || plan_contains(k->free, k->nfree, k->vector) ||
+                      (k->kind == KERNEL_REDUCE && plan_contains(k->over, k->nover, k->vector));
     DLC_ASSERT(c->ctx, has_vector, k->span);
     check_roles(c);
     check_scatter(c);
@@ -165,7 +159,7 @@ static void check_turn(void *data, const Expr *e) {
     if (e->kind != EX_READ || !written) return;
     if (map_get(&turn->check->f->buffer_of, e->read.tensor) != written) return;
     for (uint32_t d = 0; d < store->tensor->rank; d++)
-        if (contains(nest->free, nest->nfree, store->at[d]))
+        if (plan_contains(nest->free, nest->nfree, store->at[d]))
             DLC_ASSERT(turn->check->ctx,
                        e->read.tensor->rank == store->tensor->rank &&
                            e->read.subs[d] == ir_index_value(turn->check->ctx, store->at[d]),

@@ -200,7 +200,6 @@ static void rig_plan(Rig *r) {
     }
     PlanOptions options = {.f64 = r->f64,
                            .vector_bytes = r->machine->vector_bytes,
-                           .vector_registers = r->machine->vector_registers,
                            .l1_bytes = r->machine->l1_bytes,
                            .l2_bytes = r->machine->l2_bytes,
                            .workers = RIG_WORKERS,
