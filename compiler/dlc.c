@@ -147,7 +147,8 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .at_once = options->at_once,
                              .workers = options->threads > 1 ? options->threads : 1,
                              .threads = {options->parallel, options->threads},
-                             .cache = options->cache,
+                             /* Nothing is verified in what an earlier run made. */
+                             .cache = options->verify ? NULL : options->cache,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     return out->machine && ctx->diags.errors == errors;
 }

@@ -37,6 +37,12 @@ def main():
     assert train(dlc, model, cache, weights) == wanted
     assert {path: path.stat().st_ino for path in kept.iterdir()} == inodes, "code was made again"
 
+    # Passes are verified when they run: so they do.
+    shutil.rmtree(cache)
+    assert train(dlc, model, cache, weights, "--verify-each") == wanted
+    assert not cache.exists(), "--verify-each keeps something"
+    assert train(dlc, model, cache, weights) == wanted
+
     # Another model, another processor, other passes: other keys.
     train(dlc, model, cache, weights, "--batch", "7")
     assert len(list(kept.iterdir())) > len(files)
