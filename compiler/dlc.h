@@ -70,14 +70,13 @@ typedef struct DlcOptions {
     const DlrtParallel *parallel;
     bool f64;                 /* compile for double precision */
     bool inference;           /* no training functions */
-    bool at_once;             /* dlc_compile: code of all functions now, not at their first calls */
+    bool at_once;             /* dlc_compile: all functions now, not when they are called */
     const char *triple, *cpu; /* NULL: this machine */
     bool verify;              /* run the verifiers between stages */
     const char *cache;        /* folder that keeps machine code for later runs; NULL: none */
 } DlcOptions;
 
-/* Compiles a model into this process. Machine code of a function is made when it is first called.
- */
+/* Compiles a model into this process: each function when it is first called, unless `at_once`. */
 DLC_API const DlrtModel *dlc_compile(Dlc *dlc, const DlcOptions *options);
 /* Writes PATH.o-style files; either path may be NULL. */
 DLC_API bool dlc_write_object(Dlc *dlc, const DlcOptions *options, const char *object_path,

@@ -34,7 +34,7 @@ static void loop_blocks(Gen *g, const Nest *nest) {
         return;
     }
     Loop loop = loop_begin(g, gen_i64(g, 0), rows->extent, size, "block");
-    bool has_part = map_has(&g->ranges, rows->index) && map_get(&g->ranges, rows->index);
+    bool has_part = map_get(&g->ranges, rows->index) != NULL;
     int64_t turns = has_part ? rows->turns : rows->index->extent; /* or a multiple of it */
     if (turns >= 0 && turns % nest->kernel->block == 0) {
         at_block(g, nest, loop.counter, size, nest->kernel->block);

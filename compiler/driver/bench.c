@@ -14,21 +14,15 @@
  */
 #define LONG_SECONDS 20e-6
 
-static double processor_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 Moment bench_begin(const DlrtParallel *parallel) {
-    double processor = parallel ? 0 : processor_seconds();
+    double processor = parallel ? 0 : driver_seconds(CLOCK_THREAD_CPUTIME_ID);
     return (Moment){.wall = driver_now(), .processor = processor};
 }
 
 double bench_end(Moment begin) {
     double wall = driver_now() - begin.wall;
     if (wall < LONG_SECONDS || begin.processor == 0) return wall;
-    double processor = processor_seconds() - begin.processor;
+    double processor = driver_seconds(CLOCK_THREAD_CPUTIME_ID) - begin.processor;
     return processor < wall ? processor : wall;
 }
 

@@ -10,6 +10,8 @@
 #include "dlc.h"
 #include "runtime/dlrt.h"
 
+#include <time.h>
+
 enum { EXIT_GOOD = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 /* Everything that options can say. */
@@ -54,7 +56,8 @@ typedef struct Verb {
     int (*run)(Driver *driver, const Options *options);
 } Verb;
 
-/* Seconds since some moment. */
+/* Seconds that a clock shows; and those of the clock that only goes forward. */
+double driver_seconds(clockid_t clock);
 double driver_now(void);
 
 extern const Verb verbs[]; /* ends with a NULL name */

@@ -104,19 +104,19 @@ DlcOptions compile_options(const Options *options) {
                         .verify = options->verify_each};
 }
 
-static double seconds_of(clockid_t clock) {
+double driver_seconds(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 double driver_now(void) {
-    return seconds_of(CLOCK_MONOTONIC);
+    return driver_seconds(CLOCK_MONOTONIC);
 }
 
 static int run(const Verb *verb, const Options *options) {
     if (options->expect) return run_expect(options);
-    Driver driver = {.started = driver_now(), .startup = seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
+    Driver driver = {.started = driver_now(), .startup = driver_seconds(CLOCK_PROCESS_CPUTIME_ID)};
     driver.dlc = dlc_open();
     if (!driver.dlc) {
         fputs("dlc: out of memory\n", stderr);

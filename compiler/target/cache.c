@@ -70,7 +70,7 @@ CacheKey cache_key(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* The objects of a file that is whole and has this key; 0: it is not. */
-static uint32_t unpack(const char *data, size_t size, const CacheKey *key, uint32_t most,
+static uint32_t unpack(const char *data, size_t size, const CacheKey *key,
                        LLVMMemoryBufferRef *objects) {
     Head head;
     uint64_t bytes[TARGET_MOST_SHARES], total = 0;
@@ -78,7 +78,7 @@ static uint32_t unpack(const char *data, size_t size, const CacheKey *key, uint3
     memcpy(&head, data, sizeof head);
     data += sizeof head, size -= sizeof head;
     bool good = memcmp(head.magic, magic, sizeof magic) == 0 && head.key_bytes == key->size &&
-                head.nobjects > 0 && head.nobjects <= most && most <= TARGET_MOST_SHARES &&
+                head.nobjects > 0 && head.nobjects <= TARGET_MOST_SHARES &&
                 size >= head.nobjects * sizeof *bytes + key->size && sum_of(data, size) == head.sum;
     if (!good) return 0;
     uint32_t n = (uint32_t)head.nobjects;
@@ -104,7 +104,7 @@ static bool is_private(const char *folder) {
            !(status.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t most,
+uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key,
                     LLVMMemoryBufferRef *objects) {
     LLVMMemoryBufferRef file = NULL;
     char *message = NULL;
@@ -114,7 +114,7 @@ uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t 
         LLVMDisposeMessage(message);
         return 0;
     }
-    uint32_t n = unpack(LLVMGetBufferStart(file), LLVMGetBufferSize(file), key, most, objects);
+    uint32_t n = unpack(LLVMGetBufferStart(file), LLVMGetBufferSize(file), key, objects);
     LLVMDisposeMemoryBuffer(file);
     if (n) utimensat(AT_FDCWD, path, NULL, 0); /* used now */
     return n;

@@ -11,7 +11,6 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
-#include <stdlib.h>
 
 struct Jit {
     LLVMOrcLLJITRef lljit;
@@ -61,8 +60,7 @@ Jit *target_jit(Ctx *ctx, LLVMModuleRef module, LLVMContextRef llvm, const Machi
 
 /* Where a call of a function goes that could not be made: its messages have said why. */
 static void no_code(void) {
-    fputs("dlc: internal error in target: a promised function was not made\n", stderr);
-    abort();
+    DLC_BUG((Ctx *)NULL, (Span){0}, "%s", "a promised function was not made");
 }
 
 Jit *target_jit_lazy(Ctx *ctx) {
@@ -87,7 +85,7 @@ static uint32_t make_objects(Ctx *ctx, const TargetCode *code, LLVMModuleRef mod
     ctx->stage = "target";
     if (code->cache) {
         key = cache_key(ctx, module, code->machine);
-        uint32_t n = cache_find(ctx, code->cache, &key, TARGET_MOST_SHARES, objects);
+        uint32_t n = cache_find(ctx, code->cache, &key, objects);
         if (n) return n;
     }
     if (!target_optimize(ctx, module, code->machine)) return 0;

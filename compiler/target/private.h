@@ -38,8 +38,9 @@ typedef struct CacheKey {
     size_t size;
 } CacheKey;
 CacheKey cache_key(Ctx *ctx, LLVMModuleRef module, const Machine *machine);
-/* The objects kept under the key, up to `most`; the caller disposes of them. 0: there are none. */
-uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t most,
+/* The objects kept under the key, up to TARGET_MOST_SHARES; the caller disposes of them. 0: there
+ * are none. */
+uint32_t cache_find(Ctx *ctx, const char *folder, const CacheKey *key,
                     LLVMMemoryBufferRef *objects);
 /* Keeps n objects under the key, if that is possible. */
 void cache_keep(Ctx *ctx, const char *folder, const CacheKey *key, uint32_t n,
