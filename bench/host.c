@@ -100,7 +100,7 @@ static Host host_open(const char *folder) {
 static void divide(void *context, void (*task)(const void *argument, int64_t part, int64_t worker),
                    const void *argument, int64_t parts) {
     (void)context;
-#pragma omp parallel for schedule(dynamic) num_threads(THREADS)
+#pragma omp parallel for schedule(static) num_threads(THREADS)
     for (int64_t part = 0; part < parts; part++) task(argument, part, omp_get_thread_num());
 }
 

@@ -3,9 +3,11 @@
  * in: a task, a number of parts     out: each part run once, all ended
  *
  * The calling thread is worker 0 and does what the others do: it takes the next part until none is
- * left, so that it never waits for a thread that has not begun. A thread without work looks for it
- * for a while, because the next kernel usually comes at once, and then sleeps. Threads are started
- * when they are first wanted: small models never do.
+ * left, so that it never waits for a thread that has not begun. Each worker has its own share of
+ * the parts, the same ones every time, because its caches hold what they read and wrote the last
+ * time; it helps others when its own are done. A thread without work looks for it for a while,
+ * because the next kernel usually comes at once, and then sleeps. Threads are started when they are
+ * first wanted: small models never do.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 
@@ -19,7 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* `state` counts the jobs, and in its last bits the parts of the job that nobody has taken. */
+/* `left` counts the jobs, and in its last bits the parts of a worker's share that nobody has taken.
+ */
 enum { LEFT_BITS = 24 };
 #define LEFT_MASK (((uint64_t)1 << LEFT_BITS) - 1)
 
@@ -28,13 +31,15 @@ enum { LEFT_BITS = 24 };
 #define LOOKING_SECONDS 100e-6
 
 typedef struct Worker {
+    _Alignas(64) _Atomic uint64_t left; /* on a line of its own */
     struct DlrtThreads *threads;
     int64_t number;
 } Worker;
 
 struct DlrtThreads {
     DlrtParallel parallel;
-    int64_t count, started; /* the calling thread included */
+    int64_t count;           /* of workers, the calling thread included */
+    int64_t wanted, started; /* fewer than `count` where no more threads can be had */
     pthread_t *handles;
     Worker *workers;
     pthread_mutex_t mutex;
@@ -45,7 +50,7 @@ struct DlrtThreads {
     /* The job. These change only while no part of it is left and none is running. */
     _Atomic(DlrtTask *) task;
     _Atomic(const void *) argument;
-    _Alignas(64) _Atomic uint64_t state;
+    _Atomic int64_t parts, shares;
     _Alignas(64) _Atomic int64_t running; /* parts that have not ended */
 };
 
@@ -89,24 +94,40 @@ static void end_part(DlrtThreads *t) {
     pthread_mutex_unlock(&t->mutex);
 }
 
-/* Takes parts until none is left. That the state has not changed between the loads and the exchange
- * means that they belong together: while a part is left the job stays. */
-static void take_parts(DlrtThreads *t, int64_t worker) {
-    uint64_t state = atomic_load_explicit(&t->state, memory_order_acquire);
-    while (state & LEFT_MASK) {
+/* The first part of a worker's share. */
+static int64_t first_part(int64_t parts, int64_t shares, int64_t worker) {
+    return parts * worker / shares;
+}
+
+/* Takes parts of the share of `owner` until none is left. That `left` has not changed between the
+ * loads and the exchange means that they belong together: while a part is left the job stays. */
+static void take_share(DlrtThreads *t, const Worker *worker, Worker *owner) {
+    uint64_t left = atomic_load_explicit(&owner->left, memory_order_acquire);
+    while (left & LEFT_MASK) {
         DlrtTask *task = atomic_load_explicit(&t->task, memory_order_relaxed);
         const void *argument = atomic_load_explicit(&t->argument, memory_order_relaxed);
-        if (!atomic_compare_exchange_weak_explicit(&t->state, &state, state - 1,
+        int64_t parts = atomic_load_explicit(&t->parts, memory_order_relaxed);
+        int64_t shares = atomic_load_explicit(&t->shares, memory_order_relaxed);
+        if (!atomic_compare_exchange_weak_explicit(&owner->left, &left, left - 1,
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
-        task(argument, (int64_t)(state & LEFT_MASK) - 1, worker);
+        int64_t behind = first_part(parts, shares, owner->number + 1);
+        task(argument, behind - (int64_t)(left & LEFT_MASK), worker->number);
         end_part(t);
-        state = atomic_load_explicit(&t->state, memory_order_acquire);
+        left = atomic_load_explicit(&owner->left, memory_order_acquire);
     }
 }
 
-static bool has_work(DlrtThreads *t) {
-    return (atomic_load(&t->state) & LEFT_MASK) != 0 || atomic_load(&t->closing);
+/* First its own parts, then those of the workers behind it. */
+static void take_parts(DlrtThreads *t, const Worker *worker) {
+    for (int64_t i = 0; i < t->count; i++)
+        take_share(t, worker, &t->workers[(worker->number + i) % t->count]);
+}
+
+static bool has_work(const DlrtThreads *t) {
+    for (int64_t i = 0; i < t->count; i++)
+        if (atomic_load(&t->workers[i].left) & LEFT_MASK) return true;
+    return atomic_load(&t->closing);
 }
 
 /* ---- workers --------------------------------------------------------------------------------- */
@@ -134,7 +155,7 @@ static void *run_worker(void *data) {
     const Worker *worker = data;
     DlrtThreads *t = worker->threads;
     while (!atomic_load(&t->closing)) {
-        take_parts(t, worker->number);
+        take_parts(t, worker);
         look_for_work(t);
     }
     return NULL;
@@ -145,14 +166,13 @@ static void start_workers(DlrtThreads *t) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (t->started < t->count) {
+    while (t->started < t->wanted) {
         Worker *worker = &t->workers[t->started];
-        *worker = (Worker){t, t->started};
         if (pthread_create(&t->handles[t->started], NULL, run_worker, worker) != 0) break;
         t->started++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    t->count = t->started;
+    t->wanted = t->started;
 }
 
 /* ---- the caller ------------------------------------------------------------------------------ */
@@ -172,24 +192,33 @@ static void wait_for_end(DlrtThreads *t) {
     }
 }
 
+static void give_share(DlrtThreads *t, int64_t parts, int64_t worker) {
+    _Atomic uint64_t *left = &t->workers[worker].left;
+    uint64_t jobs = (atomic_load_explicit(left, memory_order_relaxed) >> LEFT_BITS) + 1;
+    int64_t behind = first_part(parts, t->started, worker + 1);
+    uint64_t share = (uint64_t)(behind - first_part(parts, t->started, worker));
+    atomic_store(left, jobs << LEFT_BITS | share);
+}
+
 static void run_parts(void *context, DlrtTask *task, const void *argument, int64_t parts) {
     DlrtThreads *t = context;
-    if (t->started < t->count) start_workers(t);
-    if (t->count < 2 || parts < 2 || (uint64_t)parts > LEFT_MASK) {
+    if (t->started < t->wanted) start_workers(t);
+    if (t->started < 2 || parts < 2 || (uint64_t)parts > LEFT_MASK) {
         for (int64_t part = 0; part < parts; part++) task(argument, part, 0);
         return;
     }
     atomic_store_explicit(&t->task, task, memory_order_relaxed);
     atomic_store_explicit(&t->argument, argument, memory_order_relaxed);
     atomic_store_explicit(&t->running, parts, memory_order_relaxed);
-    uint64_t jobs = (atomic_load_explicit(&t->state, memory_order_relaxed) >> LEFT_BITS) + 1;
-    atomic_store(&t->state, jobs << LEFT_BITS | (uint64_t)parts);
+    atomic_store_explicit(&t->parts, parts, memory_order_relaxed);
+    atomic_store_explicit(&t->shares, t->started, memory_order_relaxed);
+    for (int64_t i = 0; i < t->started; i++) give_share(t, parts, i);
     if (atomic_load(&t->sleeping)) {
         pthread_mutex_lock(&t->mutex);
         pthread_cond_broadcast(&t->work);
         pthread_mutex_unlock(&t->mutex);
     }
-    take_parts(t, 0);
+    take_parts(t, &t->workers[0]);
     wait_for_end(t);
 }
 
@@ -208,7 +237,7 @@ static void stop_workers(DlrtThreads *t) {
 bool dlrt_threads_resize(DlrtThreads *t, int64_t count, DlrtError *error) {
     if (count < 1) count = 1;
     pthread_t *handles = calloc((size_t)count, sizeof *handles);
-    Worker *workers = calloc((size_t)count, sizeof *workers);
+    Worker *workers = aligned_alloc(_Alignof(Worker), (size_t)count * sizeof *workers);
     if (!handles || !workers) {
         free(handles);
         free(workers);
@@ -219,7 +248,8 @@ bool dlrt_threads_resize(DlrtThreads *t, int64_t count, DlrtError *error) {
     free(t->workers);
     t->handles = handles;
     t->workers = workers;
-    t->count = count;
+    for (int64_t i = 0; i < count; i++) t->workers[i] = (Worker){.threads = t, .number = i};
+    t->count = t->wanted = count;
     return true;
 }
 
