@@ -5,15 +5,21 @@
  * A part must be worth what it costs to hand it to another thread: some microseconds when that
  * thread sleeps, less than one when it is awake. So small kernels, and with them small models, stay
  * whole. Parts never share an element of the result, and elements are computed in the same way in a
- * part as in the whole: results have the same bits for any number of threads.
+ * part as in the whole: results have the same bits for any number of threads. Examples are divided
+ * rather than anything else, because a thread has its own ones in its caches.
  */
 #include "plan/private.h"
 
 enum {
     PART_CYCLES = 16000, /* about 5 microseconds */
-    MOST_PARTS = 16,
-    ROWS = 8, /* of the tiles of contractions */
+    PARTS_OF_WORKER = 4, /* so that one that is late can be helped */
+    MOST_PARTS = 16,     /* when all kernels are divided */
+    ROWS = 8,            /* of the tiles of contractions */
 };
+
+/* What it is worth that a thread reads what it has written itself: threads get the same examples
+ * in all kernels. */
+static const double own_examples = 0.1;
 
 typedef struct Choice {
     Planner *p;
@@ -34,15 +40,11 @@ static int64_t equal_parts(int64_t extent, int64_t wanted, int64_t unit) {
     return 1;
 }
 
-/* How busy a few threads are kept by so many equal parts: on average over 2, 4 and 8. */
-static double share_busy(int64_t parts) {
-    static const double weights[] = {0.5, 0.3, 0.2};
-    double share = 0;
-    for (int i = 0; i < 3; i++) {
-        int64_t threads = (int64_t)2 << i, rounds = (parts + threads - 1) / threads;
-        share += weights[i] * (double)parts / (double)(rounds * threads);
-    }
-    return share;
+/* How busy the threads are kept by so many equal parts. */
+static double share_busy(const Choice *c, int64_t parts) {
+    int64_t threads = c->p->options->workers > 1 ? c->p->options->workers : 2;
+    int64_t rounds = (parts + threads - 1) / threads;
+    return (double)parts / (double)(rounds * threads);
 }
 
 static void consider(Choice *c, Index *index, int64_t unit, double value) {
@@ -54,7 +56,7 @@ static void consider(Choice *c, Index *index, int64_t unit, double value) {
     bool is_uneven = !is_batch && equal * 2 < parts;
     if (!is_batch && !is_uneven) parts = equal;
     if (parts < 2) return;
-    value *= share_busy(parts) * (is_uneven ? 0.8 : 1);
+    value *= share_busy(c, parts) * (is_uneven ? 0.8 : 1);
     if (value <= c->value) return;
     c->value = value;
     c->split = (Split){index, parts, unit};
@@ -77,9 +79,11 @@ static void consider_side(Choice *c, Index *const *indices, uint32_t n, const Ex
     bool packs = !has_vector && k->vector && plan_read_stride(c->p, other, k->vector) != 1;
     for (uint32_t i = 0; i < n; i++) {
         Index *index = indices[i];
-        int64_t unit = index == k->vector ? 2 * c->p->lanes : n == 1 ? ROWS : 1;
+        bool is_batch = index->extent == EXTENT_BATCH;
+        bool has_tiles = n == 1 || (!is_batch && index->extent >= 2 * ROWS);
+        int64_t unit = index == k->vector ? 2 * c->p->lanes : has_tiles ? ROWS : 1;
         double value = index == k->vector ? 0.97 : packs ? again(c, indices, n, c->wanted) : 1;
-        consider(c, index, unit, value - 0.01 * i);
+        consider(c, index, unit, value - 0.01 * i + (is_batch ? own_examples : 0));
     }
 }
 
@@ -87,7 +91,7 @@ static void consider_contraction(Choice *c) {
     const Roles *r = &c->kernel->roles;
     for (uint32_t i = 0; i < r->nbatch; i++)
         consider(c, r->batch[i], r->batch[i] == c->kernel->vector ? 2 * c->p->lanes : 1,
-                 1.05 - 0.01 * i);
+                 1 + own_examples - 0.01 * i);
     consider_side(c, r->m, r->nm, r->b);
     consider_side(c, r->n, r->nn, r->a);
 }
@@ -162,9 +166,11 @@ static void consider_scan(Choice *c) {
 }
 
 static void split_kernel(Planner *p, Kernel *k) {
-    double wanted = p->options->split_all ? MOST_PARTS : k->cycles / PART_CYCLES;
+    bool all = p->options->split_all;
+    double wanted = all ? MOST_PARTS : k->cycles / PART_CYCLES;
+    int64_t most = all ? MOST_PARTS : PARTS_OF_WORKER * p->options->workers;
     if (wanted < 2) return;
-    Choice c = {.p = p, .kernel = k, .wanted = wanted < MOST_PARTS ? (int64_t)wanted : MOST_PARTS};
+    Choice c = {.p = p, .kernel = k, .wanted = wanted < (double)most ? (int64_t)wanted : most};
     switch (k->kind) {
     case KERNEL_CONTRACT: consider_contraction(&c); break;
     case KERNEL_MAP:
