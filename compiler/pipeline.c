@@ -51,6 +51,8 @@ bool pipeline_differentiate(Ctx *ctx, Model *model) {
 PlanOptions pipeline_plan_options(const PipelineOptions *options) {
     const Machine *machine = options->machine;
     return (PlanOptions){.f64 = options->f64,
+                         .bf16 = options->bf16,
+                         .pairs = machine->has_bf16,
                          .vector_bytes = machine->vector_bytes,
                          .l1_bytes = machine->l1_bytes,
                          .l2_bytes = machine->l2_bytes,
@@ -81,6 +83,7 @@ static bool plan_finish(Ctx *ctx, Planned *planned, const PlanOptions *options) 
     Module *m = planned->model->finish;
     PlanOptions f64 = *options;
     f64.f64 = true;
+    f64.bf16 = false;
     Tensor *stats = NULL;
     for (uint32_t i = 0; i < m->tensors.len; i++)
         if (m->tensors.at[i]->kind == TENSOR_INPUT) stats = m->tensors.at[i];

@@ -12,7 +12,7 @@
 
 typedef struct PipelineOptions {
     SemaOptions sema;
-    bool f64;
+    bool f64, bf16;
     bool inference; /* no training functions */
     bool at_once; /* machine code of all functions together, not of each when it is first called */
     int64_t workers;

@@ -34,6 +34,7 @@ int64_t contract_stride(const Operand *operand, const Axis *axis) {
 static Operand operand_of(Gen *g, const Expr *read) {
     DLC_ASSERT(g->ctx, read->kind == EX_READ, (Span){0});
     return (Operand){.tensor = read->read.tensor,
+                     .unit = gen_element(g, read->read.tensor),
                      .at = linear_address(g, read->read.tensor, read->read.subs)};
 }
 
@@ -48,13 +49,13 @@ LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operan
         value = LLVMBuildMul(g->b, value, gen_i64(g, term->coefficient), "");
         offset = LLVMBuildAdd(g->b, offset, value, "");
     }
-    return gen_element_address(g, g->real, gen_base(g, operand->tensor), offset);
+    LLVMValueRef base = operand->base ? operand->base : gen_base(g, operand->tensor);
+    return gen_element_address(g, operand->unit, base, offset);
 }
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
-/* As planned, where it is not known. */
-static int64_t turns_of(const Gen *g, const Axis *axis) {
+int64_t contract_turns(const Gen *g, const Axis *axis) {
     if (axis->turns >= 0) return axis->turns;
     int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 64;
     int64_t turns = 1;
@@ -67,7 +68,7 @@ static int64_t turns_of(const Gen *g, const Axis *axis) {
 
 static int64_t turns_of_all(const Gen *g, const Axes *axes) {
     int64_t turns = 1;
-    for (uint32_t i = 0; i < axes->len; i++) turns *= turns_of(g, &axes->at[i]);
+    for (uint32_t i = 0; i < axes->len; i++) turns *= contract_turns(g, &axes->at[i]);
     return turns;
 }
 
@@ -86,7 +87,7 @@ static const Axis *take_vector_axis(Gen *g, Axes *axes) {
 static const Axis *take_longest(Gen *g, Axes *axes) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < axes->len; i++)
-        if (turns_of(g, &axes->at[i]) >= turns_of(g, &axes->at[best])) best = i;
+        if (contract_turns(g, &axes->at[i]) >= contract_turns(g, &axes->at[best])) best = i;
     return axes->len ? take_axis(g, axes, best) : NULL;
 }
 
@@ -96,7 +97,7 @@ static const Axis *take_row(Gen *g, Axes *axes, const Operand *a) {
     enum { ENOUGH = 6 };
     uint32_t best = axes->len;
     for (uint32_t i = 0; i < axes->len; i++) {
-        if (turns_of(g, &axes->at[i]) < ENOUGH) continue;
+        if (contract_turns(g, &axes->at[i]) < ENOUGH) continue;
         int64_t stride = contract_stride(a, &axes->at[i]);
         if (best == axes->len || llabs(stride) < llabs(contract_stride(a, &axes->at[best])))
             best = i;
@@ -116,7 +117,7 @@ static bool dot_axis_last(Contract *c) {
     for (uint32_t i = 0; i < c->sums.len; i++) {
         Axis axis = c->sums.at[i];
         if (contract_stride(&c->a, &axis) != 1 || contract_stride(&c->b, &axis) != 1) continue;
-        if (turns_of(c->g, &axis) < 2) continue;
+        if (contract_turns(c->g, &axis) < 2) continue;
         for (uint32_t j = i; j + 1 < c->sums.len; j++) c->sums.at[j] = c->sums.at[j + 1];
         c->sums.at[c->sums.len - 1] = axis;
         return true;
@@ -124,9 +125,22 @@ static bool dot_axis_last(Contract *c) {
     return false;
 }
 
-/* Bytes of a panel with one vector of columns. */
+/* A pair takes the place of a real. */
+static int64_t pairs_bytes(const Contract *c, uint32_t vectors) {
+    int64_t units = vectors * c->g->lanes;
+    for (uint32_t i = 0; i < c->sums.len; i++) {
+        const Axis *axis = &c->sums.at[i];
+        bool is_cut = i == 0 && c->kernel->blocking.turns;
+        int64_t turns = is_cut ? contract_block_turns(c, axis) : contract_turns(c->g, axis);
+        units *= i + 1 == c->sums.len ? (turns + 1) / 2 : turns;
+    }
+    return units * 4;
+}
+
+/* Bytes of a panel with so many vectors of columns. */
 static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
     const Gen *g = c->g;
+    if (c->pairs) return pairs_bytes(c, vectors);
     return turns_of_all(g, &c->sums) * vectors * g->lanes * (g->f64_real ? 8 : 4);
 }
 
@@ -140,34 +154,49 @@ static double lanes_used(int64_t turns, uint32_t lanes) {
 static double dot_efficiency(const Contract *c) {
     const Axis *last = &c->sums.at[c->sums.len - 1];
     double sum = (double)turns_of_all(c->g, &c->sums);
-    return lanes_used(turns_of(c->g, last), c->g->lanes) * sum / (sum + 3.0 * c->g->lanes);
+    return lanes_used(contract_turns(c->g, last), c->g->lanes) * sum / (sum + 3.0 * c->g->lanes);
 }
 
 /* Transposing takes 0.4 cycles for each element of the panel, which serves all rows. */
 static double packed_efficiency(const Contract *c, int64_t rows) {
     double transposing = 0.4 * c->g->lanes / (double)rows;
-    return lanes_used(turns_of(c->g, c->column), c->g->lanes) / (1 + transposing);
+    return lanes_used(contract_turns(c->g, c->column), c->g->lanes) / (1 + transposing);
 }
 
 static void use_dot(Contract *c) {
     c->form = FORM_DOT;
-    uint32_t enough = gen_power_of_two(turns_of(c->g, &c->sums.at[c->sums.len - 1]));
+    uint32_t enough = gen_power_of_two(contract_turns(c->g, &c->sums.at[c->sums.len - 1]));
     c->lanes = enough < c->g->lanes ? enough : c->g->lanes;
+}
+
+static bool uses_pairs(Contract *c) {
+    const Blocking *blocking = &c->kernel->blocking;
+    if (!blocking->pair || c->sums.len == 0) return false;
+    bool is_last = false;
+    const Axis *last = &c->sums.at[c->sums.len - 1];
+    for (uint32_t i = 0; i < last->nmerged; i++) is_last |= last->merged[i] == blocking->pair;
+    return is_last && !c->a.column && c->b.column && contract_stride(&c->a, last) > 0 &&
+           pairs_bytes(c, 1) <= blocking->panel_bytes && contract_pairs_fit(c);
 }
 
 static void choose_form(Contract *c) {
     Gen *g = c->g;
-    int64_t rows = turns_of_all(g, &c->middle) * (c->row ? turns_of(g, c->row) : 1);
-    bool has_columns = c->column && turns_of(g, c->column) > 1;
+    int64_t rows = turns_of_all(g, &c->middle) * (c->row ? contract_turns(g, c->row) : 1);
+    bool has_columns = c->column && contract_turns(g, c->column) > 1;
     c->lanes = c->column && c->kernel->vector ? g->lanes : 1;
     bool has_vectors = has_columns && c->lanes > 1;
+    c->pairs = has_vectors && uses_pairs(c);
+    if (c->pairs) {
+        c->form = FORM_PACKED;
+        return;
+    }
     bool is_direct = has_vectors && c->b.column <= 1 && c->a.column <= 1;
     bool is_packed = has_vectors && !is_direct && rows > 1 &&
                      panel_bytes(c, 1) <= c->kernel->blocking.panel_bytes;
     c->form = is_packed ? FORM_PACKED : FORM_OUTER;
     if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
     double others = 0;
-    if (is_direct) others = 1.3 * lanes_used(turns_of(g, c->column), c->lanes);
+    if (is_direct) others = 1.3 * lanes_used(contract_turns(g, c->column), c->lanes);
     if (is_packed) others = packed_efficiency(c, rows);
     if (c->kernel->blocking.turns && has_vectors)
         return; /* each tile of rows would read all of b */
@@ -182,8 +211,8 @@ static uint32_t smaller(int64_t a, uint32_t b) {
 static void choose_tile(Contract *c) {
     Gen *g = c->g;
     uint32_t registers = g->machine->vector_registers >= 32 ? 24 : 12;
-    int64_t rows = c->row ? turns_of(g, c->row) : 1;
-    int64_t columns = c->column ? turns_of(g, c->column) : 1;
+    int64_t rows = c->row ? contract_turns(g, c->row) : 1;
+    int64_t columns = c->column ? contract_turns(g, c->column) : 1;
     if (c->form == FORM_DOT) {
         int64_t most = smaller(registers < 24 ? 4 : rows == 1 ? 16 : 8, c->lanes);
         int64_t tiles = (columns + most - 1) / most; /* of equal sizes, nearly */
@@ -194,6 +223,7 @@ static void choose_tile(Contract *c) {
     /* A masked vector reaches into the rows behind it: what is stored there and read again waits.
      */
     if (columns <= c->lanes / 2 && c->lanes > 1) c->lanes = gen_power_of_two(columns);
+    if (c->pairs && c->lanes < 4) c->lanes = 4;
     int64_t vectors = (columns + c->lanes - 1) / c->lanes;
     uint32_t most = rows == 1 ? 8 : rows <= 4 ? 4 : vectors == 3 ? 3 : 2;
     c->columns = smaller(vectors, registers == 24 || most < 4 ? most : 4);
@@ -282,7 +312,7 @@ static void known_rows(Contract *c, const Point *p, const Columns *columns, int6
 static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef extent) {
     Gen *g = c->g;
     LLVMValueRef begin = gen_i64(g, 0);
-    bool has_rest = turns_of(g, c->row) % c->rows != 0;
+    bool has_rest = contract_turns(g, c->row) % c->rows != 0;
     for (uint32_t rows = c->rows; rows > 0;) {
         LLVMValueRef rest = LLVMBuildSub(g->b, extent, begin, "");
         LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, rows), "");
@@ -307,7 +337,10 @@ static void column_tile(Contract *c, const Point *outer, Columns columns) {
     Point p = point_copy(c->g, outer);
     if (c->column) point_set_axis(c->g, &p, c->column, columns.at);
     bool packs = c->form == FORM_PACKED && columns.lanes > 1 && c->phase != PHASE_STORES;
-    if (packs) contract_pack(c, &p, &columns);
+    if (packs && c->pairs)
+        contract_pairs_pack(c, &p, &columns);
+    else if (packs)
+        contract_pack(c, &p, &columns);
     loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
 }
 
@@ -392,8 +425,18 @@ static void column_tiles(Contract *c, const Point *p, void *data) {
         unknown_columns(c, p, c->column->extent);
 }
 
+/* For one point of the indices of both operands: what is copied of a serves all columns. */
+static void nest_inside(Contract *c, const Point *p, void *data) {
+    const Operand a = c->a;
+    if (c->pairs && c->phase != PHASE_STORES) c->a = contract_pairs_operand(c, p);
+    loop_axes(c, p, &c->outer, c->nbatch, column_tiles, data);
+    c->a = a;
+}
+
 static void nest(Contract *c, const Point *p) {
-    loop_axes(c, p, &c->outer, 0, column_tiles, NULL);
+    Axes batch = c->outer;
+    batch.len = c->nbatch;
+    loop_axes(c, p, &batch, 0, nest_inside, NULL);
 }
 
 /* Operands and axes, and how the sum is done. */
@@ -409,6 +452,7 @@ static Contract arranged(Gen *g, const Kernel *k) {
     if (!c.column) c.column = take_longest(g, &n);
     c.row = take_row(g, &c.middle, &c.a);
     c.outer = joined(g, &batch, &n);
+    c.nbatch = batch.len;
     c.a.column = contract_stride(&c.a, c.column);
     c.b.column = contract_stride(&c.b, c.column);
     c.a.row = contract_stride(&c.a, c.row);
@@ -425,6 +469,7 @@ static Contract arranged_as_whole(Gen *g, const Kernel *k) {
     if (ranges.len == 0) return whole;
     Contract c = arranged(g, k);
     c.form = whole.form;
+    c.pairs = whole.pairs;
     c.lanes = whole.lanes;
     c.sums = whole.sums;
     return c;
@@ -435,7 +480,7 @@ void kernel_contract(Gen *g, const Kernel *k) {
     choose_tile(&c);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
-    if (k->blocking.turns && c.form != FORM_DOT)
+    if (k->blocking.turns && c.form != FORM_DOT && (c.pairs || !k->blocking.pair))
         contract_blocks(&c, &p, nest);
     else
         nest(&c, &p);

@@ -38,6 +38,8 @@ typedef enum Phase {
 
 typedef struct Operand {
     const Tensor *tensor;
+    LLVMTypeRef unit;  /* of its elements in memory; of a copy: see contract_pairs.c */
+    LLVMValueRef base; /* of a copy; NULL: the tensor's own */
     Linear at;
     int64_t column, row; /* strides along the tiled axes; 0: it does not vary */
 } Operand;
@@ -47,11 +49,13 @@ typedef struct Contract {
     const Kernel *kernel;
     Operand a, b;
     Axes outer, middle, sums; /* in the dot form the last sum runs along the lanes */
+    uint32_t nbatch;          /* of outer: indices of both operands, which come first */
     const Axis *column, *row; /* NULL: there is none */
     Form form;
     uint32_t lanes;   /* of the columns; of the sum in the dot form */
     uint32_t rows;    /* of a tile */
     uint32_t columns; /* of a tile: vectors, or single ones in the dot form */
+    bool pairs;       /* packed form: the last sum is taken in pairs of bf16 */
     bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
     LLVMValueRef spill;
     Phase phase;
@@ -70,6 +74,8 @@ typedef struct Columns {
 } Columns;
 
 int64_t contract_stride(const Operand *operand, const Axis *axis);
+/* As planned, where it is not known. */
+int64_t contract_turns(const Gen *g, const Axis *axis);
 /* The address of the operand's element at the point; summed indices count as 0. */
 LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand);
 
@@ -78,6 +84,7 @@ LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operan
 LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *columns,
                               LLVMValueRef row);
 int64_t contract_partial_width(const Contract *c);
+int64_t contract_block_turns(const Contract *c, const Axis *axis); /* of the outermost sum */
 /* All blocks, then the stores, by `nest`, which makes the loops from `outer` on. */
 typedef void ContractNest(Contract *c, const Point *p);
 void contract_blocks(Contract *c, const Point *p, ContractNest *nest);
@@ -87,5 +94,13 @@ void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValu
                    uint32_t rows);
 /* contract_pack.c: copies b of these columns to the workspace and sets columns->panel. */
 void contract_pack(Contract *c, const Point *p, Columns *columns);
+void contract_transpose(Gen *g, LLVMValueRef *vectors, uint32_t lanes);
+
+/* contract_pairs.c: has the plan room for what is copied of a? */
+bool contract_pairs_fit(Contract *c);
+/* a as pairs, for the nest inside of the indices that have values; copied first if it must be. */
+Operand contract_pairs_operand(Contract *c, const Point *p);
+/* As contract_pack, but pairs. */
+void contract_pairs_pack(Contract *c, const Point *p, Columns *columns);
 
 #endif

@@ -40,7 +40,7 @@ LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *column
 }
 
 /* Blocks of the plan count turns of the outermost index; an axis of several turns faster. */
-static int64_t turns_of_block(const Contract *c, const Axis *axis) {
+int64_t contract_block_turns(const Contract *c, const Axis *axis) {
     int64_t turns = c->kernel->blocking.turns;
     for (uint32_t i = 1; i < axis->nmerged; i++) turns *= axis->merged[i]->extent;
     return turns;
@@ -50,7 +50,7 @@ void contract_blocks(Contract *c, const Point *outer, ContractNest *nest) {
     Gen *g = c->g;
     const Axis all = c->sums.at[0];
     Axis *axis = &c->sums.at[0];
-    int64_t turns = turns_of_block(c, &all);
+    int64_t turns = contract_block_turns(c, &all);
     c->partial =
         gen_element_address(g, g->i8, g->workspace, gen_i64(g, c->kernel->blocking.panel_bytes));
 

@@ -17,6 +17,13 @@ static LLVMValueRef ahead(const Pack *pack, LLVMValueRef address, int64_t elemen
     return elements ? gen_element_address(g, g->real, address, gen_i64(g, elements)) : address;
 }
 
+/* Of b, where it lies. */
+static LLVMValueRef further(const Pack *pack, LLVMValueRef address, int64_t elements) {
+    Gen *g = pack->c->g;
+    return elements ? gen_element_address(g, pack->c->b.unit, address, gen_i64(g, elements))
+                    : address;
+}
+
 /* ---- transposed
  * ------------------------------------------------------------------------------------ */
 
@@ -33,7 +40,7 @@ static void exchange(Gen *g, LLVMValueRef *x, LLVMValueRef *y, uint32_t lanes, u
     *y = b;
 }
 
-static void transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
+void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
     for (uint32_t s = lanes / 2; s > 0; s /= 2)
         for (uint32_t i = 0; i < lanes; i++)
             if (!(i & s)) exchange(g, &v[i], &v[i + s], lanes, s);
@@ -48,14 +55,18 @@ static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, ui
     const Columns *columns = pack->columns;
     uint32_t lanes = columns->lanes;
     LLVMValueRef line[CONTRACT_MAX_LANES];
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
+    LLVMTypeRef unit = c->b.unit;
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
+    LLVMValueRef none = LLVMConstNull(gen_vector(g, g->real, lanes));
     LLVMValueRef mask = steps < lanes ? gen_lane_mask(g, gen_i64(g, steps), lanes) : NULL;
     uint32_t valid = v + 1 == columns->count && columns->valid ? columns->valid : lanes;
     for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef at = ahead(pack, from, c->b.column * (v * lanes + i));
-        line[i] = i < valid ? gen_load(g, g->real, at, lanes, mask, mask ? zero : NULL) : zero;
+        LLVMValueRef at = further(pack, from, c->b.column * (v * lanes + i));
+        line[i] = none;
+        if (i < valid)
+            line[i] = gen_real(g, gen_load(g, unit, at, lanes, mask, mask ? zero : NULL));
     }
-    transpose(g, line, lanes);
+    contract_transpose(g, line, lanes);
     for (uint32_t i = 0; i < steps; i++)
         gen_store(g, ahead(pack, to, i * pack->width + v * lanes), line[i], NULL);
 }
@@ -72,7 +83,7 @@ static LLVMValueRef pack_squares(const Pack *pack, LLVMValueRef from, LLVMValueR
         LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
         for (uint32_t v = 0; v < pack->columns->count; v++)
             pack_square(pack, source, target, v, lanes);
-        next[0] = ahead(pack, source, lanes);
+        next[0] = further(pack, source, lanes);
         next[1] = ahead(pack, target, lanes * pack->width);
         loop_end(g, &loop, next, out);
         from = out[0];
@@ -91,14 +102,15 @@ static LLVMValueRef pack_step(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     Gen *g = c->g;
     const Columns *columns = pack->columns;
     uint32_t lanes = columns->lanes;
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
+    LLVMTypeRef unit = c->b.unit;
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
     for (uint32_t v = 0; v < columns->count; v++) {
         LLVMValueRef mask = v + 1 == columns->count ? columns->mask : NULL;
         LLVMValueRef distances = gen_iota(g, g->i64, lanes, c->b.column);
-        LLVMValueRef first = ahead(pack, from, c->b.column * v * lanes);
-        LLVMValueRef addresses = LLVMBuildGEP2(g->b, g->real, first, &distances, 1, "");
-        LLVMValueRef value = gen_gather(g, g->real, addresses, lanes, mask, mask ? zero : NULL);
-        gen_store(g, ahead(pack, to, v * lanes), value, NULL);
+        LLVMValueRef first = further(pack, from, c->b.column * v * lanes);
+        LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
+        LLVMValueRef value = gen_gather(g, unit, addresses, lanes, mask, mask ? zero : NULL);
+        gen_store(g, ahead(pack, to, v * lanes), gen_real(g, value), NULL);
     }
     return ahead(pack, to, pack->width);
 }
@@ -120,7 +132,7 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     LLVMValueRef next[2], out[2];
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
     next[1] = pack_sums(pack, source, target, number + 1);
-    next[0] = ahead(pack, source, stride);
+    next[0] = further(pack, source, stride);
     loop_end(g, &loop, next, out);
     return out[1];
 }

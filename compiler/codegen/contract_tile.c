@@ -18,30 +18,40 @@ static uint32_t tile_size(const Tile *t) {
     return t->rows * t->columns->count;
 }
 
-static LLVMValueRef ahead(const Tile *t, LLVMValueRef address, int64_t elements) {
+static LLVMValueRef further(const Tile *t, LLVMTypeRef unit, LLVMValueRef address,
+                            int64_t elements) {
     Gen *g = t->c->g;
-    if (elements == 0) return address;
-    return gen_element_address(g, g->real, address, gen_i64(g, elements));
+    return elements ? gen_element_address(g, unit, address, gen_i64(g, elements)) : address;
+}
+
+static LLVMValueRef ahead(const Tile *t, LLVMValueRef address, int64_t elements) {
+    return further(t, t->c->g->real, address, elements);
+}
+
+/* Where the elements of row r of a begin. */
+static LLVMValueRef row_of_a(const Tile *t, uint32_t r) {
+    return further(t, t->c->a.unit, t->a, r * t->c->a.row);
 }
 
 /* ---- one step ----------------------------------------------------------------------------------
  */
 
 /* The elements of vector v of the columns: spread, adjacent or gathered, as the stride has it. */
-static LLVMValueRef column_vector(const Tile *t, LLVMValueRef address, int64_t stride, uint32_t v) {
+static LLVMValueRef column_vector(const Tile *t, const Operand *operand, LLVMValueRef address,
+                                  uint32_t v) {
     Gen *g = t->c->g;
+    LLVMTypeRef unit = operand->unit;
+    int64_t stride = operand->column;
     uint32_t lanes = t->columns->lanes;
     LLVMValueRef mask = v + 1 == t->columns->count ? t->columns->mask : NULL;
-    LLVMValueRef first = ahead(t, address, stride * v * lanes);
-    if (stride == 0) return gen_splat(g, gen_load(g, g->real, first, 1, NULL, NULL), lanes);
-    if (stride == 1 || lanes == 1) {
-        LLVMTypeRef type = gen_vector(g, g->real, lanes);
-        return gen_load(g, g->real, first, lanes, mask, mask ? LLVMConstNull(type) : NULL);
-    }
+    LLVMValueRef first = further(t, unit, address, stride * v * lanes);
+    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, unit, lanes)) : NULL;
+    if (stride == 0)
+        return gen_splat(g, gen_real(g, gen_load(g, unit, first, 1, NULL, NULL)), lanes);
+    if (stride == 1 || lanes == 1) return gen_real(g, gen_load(g, unit, first, lanes, mask, zero));
     LLVMValueRef distances = gen_iota(g, g->i64, lanes, stride);
-    LLVMValueRef addresses = LLVMBuildGEP2(g->b, g->real, first, &distances, 1, "");
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
-    return gen_gather(g, g->real, addresses, lanes, mask, mask ? zero : NULL);
+    LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
+    return gen_real(g, gen_gather(g, unit, addresses, lanes, mask, zero));
 }
 
 static void outer_step(Tile *t) {
@@ -52,35 +62,58 @@ static void outer_step(Tile *t) {
     for (uint32_t v = 0; v < columns->count; v++)
         b[v] = columns->panel ? gen_load(g, g->real, ahead(t, t->b, v * columns->lanes),
                                          columns->lanes, NULL, NULL)
-                              : column_vector(t, t->b, c->b.column, v);
+                              : column_vector(t, &c->b, t->b, v);
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef row = ahead(t, t->a, r * c->a.row), a = NULL;
+        LLVMValueRef row = row_of_a(t, r), a = NULL;
         for (uint32_t v = 0; v < columns->count; v++) {
-            if (!a || c->a.column) a = column_vector(t, row, c->a.column, v);
+            if (!a || c->a.column) a = column_vector(t, &c->a, row, v);
             LLVMValueRef *acc = &t->acc[r * columns->count + v];
             *acc = gen_fma(g, a, b[v], *acc);
         }
     }
 }
 
+/* Two steps of the last sum, or the last one alone. */
+static void pairs_step(Tile *t, bool alone) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    const Columns *columns = t->columns;
+    LLVMValueRef b[CONTRACT_MAX_TILE];
+    for (uint32_t v = 0; v < columns->count; v++)
+        b[v] = gen_load(g, g->i32, further(t, g->i32, t->b, v * columns->lanes), columns->lanes,
+                        NULL, NULL);
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMTypeRef unit = alone ? c->a.unit : g->i32;
+        LLVMValueRef a = gen_load(g, unit, row_of_a(t, r), 1, NULL, NULL);
+        if (c->a.unit == g->i16) LLVMSetAlignment(a, 2);
+        if (alone) a = bfloat_first(g, LLVMBuildZExt(g->b, a, g->i32, ""));
+        a = gen_splat(g, a, columns->lanes);
+        for (uint32_t v = 0; v < columns->count; v++) {
+            LLVMValueRef *acc = &t->acc[r * columns->count + v];
+            *acc = bfloat_dot(g, *acc, a, b[v]);
+        }
+    }
+}
+
 /* `lanes` elements along the last sum, of which `valid` are there (0: all). */
-static LLVMValueRef dot_vector(const Tile *t, LLVMValueRef address, uint32_t lanes,
-                               LLVMValueRef mask) {
+static LLVMValueRef dot_vector(const Tile *t, LLVMTypeRef unit, LLVMValueRef address,
+                               uint32_t lanes, LLVMValueRef mask) {
     Gen *g = t->c->g;
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, t->c->lanes));
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, t->c->lanes));
     if (lanes == t->c->lanes || mask)
-        return gen_load(g, g->real, address, t->c->lanes, mask, mask ? zero : NULL);
-    LLVMValueRef one = gen_load(g, g->real, address, 1, NULL, NULL);
-    return LLVMBuildInsertElement(g->b, zero, one, gen_i32(g, 0), "");
+        return gen_real(g, gen_load(g, unit, address, t->c->lanes, mask, mask ? zero : NULL));
+    LLVMValueRef one = gen_load(g, unit, address, 1, NULL, NULL);
+    return gen_real(g, LLVMBuildInsertElement(g->b, zero, one, gen_i32(g, 0), ""));
 }
 
 static void dot_step(Tile *t, uint32_t lanes, LLVMValueRef mask) {
     Contract *c = t->c;
     LLVMValueRef a[CONTRACT_MAX_TILE];
     for (uint32_t r = 0; r < t->rows; r++)
-        a[r] = dot_vector(t, ahead(t, t->a, r * c->a.row), lanes, mask);
+        a[r] = dot_vector(t, c->a.unit, row_of_a(t, r), lanes, mask);
     for (uint32_t v = 0; v < t->columns->count; v++) {
-        LLVMValueRef b = dot_vector(t, ahead(t, t->b, v * c->b.column), lanes, mask);
+        LLVMValueRef column = further(t, c->b.unit, t->b, v * c->b.column);
+        LLVMValueRef b = dot_vector(t, c->b.unit, column, lanes, mask);
         for (uint32_t r = 0; r < t->rows; r++) {
             LLVMValueRef *acc = &t->acc[r * t->columns->count + v];
             *acc = gen_fma(c->g, a[r], b, *acc);
@@ -124,9 +157,9 @@ static void sum_turn(Tile *t, uint32_t number) {
     const Axis *axis = &c->sums.at[number];
     LLVMValueRef a = t->a, b = t->b;
     sums(t, number + 1);
-    t->a = ahead(t, a, contract_stride(&c->a, axis));
+    t->a = further(t, c->a.unit, a, contract_stride(&c->a, axis));
     if (!t->columns->panel)
-        t->b = ahead(t, b, contract_stride(&c->b, axis));
+        t->b = further(t, c->b.unit, b, contract_stride(&c->b, axis));
     else if (number + 1 == c->sums.len)
         t->b = ahead(t, b, t->columns->count * t->columns->lanes);
 }
@@ -149,7 +182,8 @@ static void sum_axis(Tile *t, uint32_t number) {
 static void dot_loop(Tile *t, LLVMValueRef begin, LLVMValueRef end, uint32_t lanes) {
     Loop loop = tile_loop_begin(t, begin, end, lanes, "sum");
     dot_step(t, lanes, NULL);
-    tile_loop_end(t, &loop, ahead(t, t->a, lanes), ahead(t, t->b, lanes));
+    tile_loop_end(t, &loop, further(t, t->c->a.unit, t->a, lanes),
+                  further(t, t->c->b.unit, t->b, lanes));
 }
 
 /* The last sum of the dot form: whole vectors, then what is left over. */
@@ -177,6 +211,39 @@ static void dot_axis(Tile *t) {
     }
 }
 
+static void pairs_turn(Tile *t, int64_t stride, bool alone) {
+    Gen *g = t->c->g;
+    pairs_step(t, alone);
+    t->a = further(t, t->c->a.unit, t->a, 2 * stride);
+    t->b = further(t, g->i32, t->b, t->columns->count * t->columns->lanes);
+}
+
+/* The last sum in pairs, then what is left over. */
+static void pairs_axis(Tile *t) {
+    enum { UNROLLED = 4 };
+    Contract *c = t->c;
+    Gen *g = c->g;
+    const Axis *axis = &c->sums.at[c->sums.len - 1];
+    int64_t stride = contract_stride(&c->a, axis), turns = axis->turns;
+    LLVMValueRef rest = LLVMBuildAnd(g->b, axis->extent, gen_i64(g, 1), "");
+    if (turns >= 0 && turns / 2 <= UNROLLED) {
+        for (int64_t i = 0; i < turns / 2; i++) pairs_turn(t, stride, false);
+    } else {
+        LLVMValueRef end = LLVMBuildSub(g->b, axis->extent, rest, "");
+        Loop loop = tile_loop_begin(t, gen_i64(g, 0), end, 2, axis->index->name);
+        pairs_turn(t, stride, false);
+        tile_loop_end(t, &loop, t->a, t->b);
+    }
+    if (turns >= 0 && turns % 2 == 0) return;
+    if (turns >= 0) {
+        pairs_turn(t, stride, true);
+        return;
+    }
+    Loop loop = tile_loop_begin(t, gen_i64(g, 0), rest, 1, "alone");
+    pairs_turn(t, stride, true);
+    tile_loop_end(t, &loop, t->a, t->b);
+}
+
 /* The sums from `number` on; t->a and t->b are left anywhere. */
 static void sums(Tile *t, uint32_t number) {
     const Contract *c = t->c;
@@ -184,6 +251,8 @@ static void sums(Tile *t, uint32_t number) {
         outer_step(t);
     else if (c->form == FORM_DOT && number + 1 == c->sums.len)
         dot_axis(t);
+    else if (c->pairs && number + 1 == c->sums.len)
+        pairs_axis(t);
     else
         sum_axis(t, number);
 }

@@ -18,7 +18,7 @@ typedef struct Gen {
     LLVMContextRef llvm;
     LLVMModuleRef module;
     LLVMBuilderRef b;
-    LLVMTypeRef ptr, i1, i8, i32, i64, f32, f64, void_;
+    LLVMTypeRef ptr, i1, i8, i16, i32, i64, f32, f64, void_;
     /* of the function being generated */
     const Function *function;
     bool f64_real;
@@ -51,7 +51,7 @@ LLVMValueRef gen_real_like(const Gen *g, LLVMValueRef like, double value);
 /* An integer constant of the type of `like` (integer or vector of integers). */
 LLVMValueRef gen_int_like(const Gen *g, LLVMValueRef like, int64_t value);
 LLVMValueRef gen_splat(Gen *g, LLVMValueRef scalar, uint32_t lanes);
-/* Calls an overloaded intrinsic such as "llvm.fma" on the type of its first argument. */
+/* Calls an intrinsic; overloaded ones such as "llvm.fma" on a type, NULL for others. */
 LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
                            uint32_t nargs);
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
@@ -76,8 +76,11 @@ void gen_store(Gen *g, LLVMValueRef address, LLVMValueRef value, LLVMValueRef ma
 LLVMValueRef gen_gather(Gen *g, LLVMTypeRef element, LLVMValueRef addresses, uint32_t lanes,
                         LLVMValueRef mask, LLVMValueRef otherwise);
 void gen_scatter(Gen *g, LLVMValueRef addresses, LLVMValueRef value, LLVMValueRef mask);
-/* What an element of the tensor is in memory: real, or i32 for classes. */
+/* What an element of the tensor is in memory: real, i16 where it is rounded to bf16, or i32 for
+ * classes. */
 LLVMTypeRef gen_element(const Gen *g, const Tensor *tensor);
+/* What was loaded as a real: bf16 is widened. */
+LLVMValueRef gen_real(Gen *g, LLVMValueRef loaded);
 LLVMValueRef gen_base(Gen *g, const Tensor *tensor); /* asserts that it has one */
 /* fast-math is never set globally: contraction to fma is explicit, NaN and infinity are respected.
  */
@@ -132,6 +135,15 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
 /* Emits op (one of EXP, LOG, LOG1P, EXPM1, LOGISTIC, LOG1PEXP, TANH, SIN, COS, ERF, POW (two args),
  * SQRT, FLOOR, SIGN, ABS) inline; no call leaves the module. Bounds in ulp: vecmath.def. */
 LLVMValueRef vecmath(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- bfloat.c: bf16, as the bits that lie in memory: i16 or vectors of it ---- */
+LLVMValueRef bfloat_round(Gen *g, LLVMValueRef v); /* from f32 */
+LLVMValueRef bfloat_widen(Gen *g, LLVMValueRef v); /* to f32 */
+/* Pairs as i32, the first in the lower half. */
+LLVMValueRef bfloat_pairs(Gen *g, LLVMValueRef first, LLVMValueRef second);
+LLVMValueRef bfloat_first(Gen *g, LLVMValueRef pairs); /* the second is zero then */
+/* sum + the products of both, in f32; 4, 8 or 16 lanes, of machines that have bf16. */
+LLVMValueRef bfloat_dot(Gen *g, LLVMValueRef sum, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- philox.c ---- */
 /* One draw per lane: `counter` is i64 or a vector of i64; the result has as many lanes of real. */

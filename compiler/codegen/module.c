@@ -140,7 +140,7 @@ static LLVMValueRef intrinsic_call(Gen *g, const char *name, LLVMTypeRef *overlo
 
 LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
                            uint32_t nargs) {
-    return intrinsic_call(g, name, &overload, 1, args, nargs);
+    return intrinsic_call(g, name, &overload, overload ? 1 : 0, args, nargs);
 }
 
 LLVMValueRef gen_fma(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
@@ -174,7 +174,14 @@ static unsigned element_bytes(LLVMTypeRef type) {
 }
 
 LLVMTypeRef gen_element(const Gen *g, const Tensor *tensor) {
-    return tensor->classes ? g->i32 : g->real;
+    if (tensor->classes) return g->i32;
+    return plan_is_rounded(g->function, tensor) ? g->i16 : g->real;
+}
+
+LLVMValueRef gen_real(Gen *g, LLVMValueRef loaded) {
+    LLVMTypeRef type = LLVMTypeOf(loaded);
+    if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) type = LLVMGetElementType(type);
+    return type == g->i16 ? bfloat_widen(g, loaded) : loaded;
 }
 
 LLVMValueRef gen_base(Gen *g, const Tensor *tensor) {
@@ -551,6 +558,7 @@ Gen gen_open(Ctx *ctx, LLVMContextRef llvm, const char *name, const Machine *mac
                  .ptr = LLVMPointerTypeInContext(llvm, 0),
                  .i1 = LLVMInt1TypeInContext(llvm),
                  .i8 = LLVMInt8TypeInContext(llvm),
+                 .i16 = LLVMInt16TypeInContext(llvm),
                  .i32 = LLVMInt32TypeInContext(llvm),
                  .i64 = LLVMInt64TypeInContext(llvm),
                  .f32 = LLVMFloatTypeInContext(llvm),

@@ -33,7 +33,7 @@ typedef struct Options {
     size_t nsettings;
     DlcSetting *trials; /* values of one setting that are to be compared: --set lr=0.1,0.01 */
     size_t ntrials;
-    bool json, help, inference, f64, verify_each, expect, split, show, check_only, no_cache;
+    bool json, help, inference, f64, bf16, verify_each, expect, split, show, check_only, no_cache;
     char cache[1024]; /* the folder for machine code; empty: none */
 } Options;
 

@@ -97,6 +97,7 @@ DlcOptions compile_options(const Options *options) {
                         .settings = options->settings,
                         .nsettings = options->nsettings,
                         .f64 = options->f64,
+                        .bf16 = options->bf16,
                         .inference = options->inference,
                         .triple = options->triple,
                         .cpu = options->cpu,

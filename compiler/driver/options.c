@@ -94,6 +94,8 @@ static const Option table[] = {
      "without the training step"},
     {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict generate bench ", NULL,
      "double precision"},
+    {"--bf16", OPT_FLAG, FIELD(bf16), " compile train eval predict generate bench ", NULL,
+     "multiply numbers rounded to bf16; sums, parameters and updates stay in single precision"},
     {"--compare", OPT_TEXT, FIELD(compare), " bench ", "FILE",
      "the --json output of another run: how many times faster this one is"},
     {"--tolerance", OPT_NUMBER, FIELD(tolerance), " gradcheck ", "X",
@@ -293,6 +295,8 @@ bool options_parse(const Verb *verb, int nwords, char **words, Options *options)
     }
     if (options->steps && options->epochs)
         return complain("a training counts --epochs or --steps, not both%s", "");
+    if (options->f64 && options->bf16)
+        return complain("numbers have the precision of --f64 or of --bf16, not of both%s", "");
     bool trials = options->folds || options->ntrials;
     if (trials && (options->save || options->resume))
         return complain("%s goes with one training, not with several that are compared",

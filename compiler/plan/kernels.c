@@ -78,7 +78,7 @@ static void build_stores(Planner *p, Draft *draft) {
 static void finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
     plan_flops(p->ctx, k);
-    if (k->kind == KERNEL_CONTRACT)
+    if (k->kind == KERNEL_CONTRACT && !plan_pairs(p->ctx, p->f, k, p->options))
         k->blocking =
             plan_blocking(p->f, k, p->real_bytes, p->options->vector_bytes, p->options->l2_bytes);
 }

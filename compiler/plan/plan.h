@@ -71,6 +71,10 @@ typedef struct Blocking {
     int64_t panel_bytes;
     /* Of the outermost summed index at a time; the sums so far lie behind the panel. 0: all. */
     int64_t turns;
+    /* Both operands are rounded to bf16 and multiplied in pairs along this index, the last that is
+     * summed. NULL: they are not. */
+    Index *pair;
+    int64_t copy_bytes;      /* of the workspace, at its end: for a, if it is not read in place */
     int64_t workspace_bytes; /* altogether */
 } Blocking;
 
@@ -135,6 +139,7 @@ typedef struct Function {
     Vec(Buffer *) buffers;
     Map buffer_of; /* Tensor* → Buffer*; two tensors may share one */
     Map storage;   /* Tensor* → uint32_t[rank]: its dimensions, outer to inner, if not row-major */
+    Map rounded;   /* Tensor*, as a set: lie in memory as bf16 */
     int64_t arena_bytes;                       /* includes the workspaces */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */
     int64_t workers;      /* threads that may run parts of a kernel at the same time */
@@ -151,11 +156,14 @@ typedef struct Layout {
 
 typedef struct PlanOptions {
     bool f64;
+    bool bf16;            /* contractions may round what they multiply */
+    bool pairs;           /* the machine multiplies pairs of bf16 at once */
     int64_t vector_bytes; /* 64, 32, 16 */
     int64_t l1_bytes, l2_bytes;
     int64_t workers; /* threads; 0: one */
     bool split_all;  /* for tests: every kernel that can be divided is, however small */
     bool nest_all;   /* for tests: whatever can be a nest is one, however small */
+    bool pairs_all;  /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
 } PlanOptions;
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,
@@ -173,6 +181,11 @@ Roles plan_oriented(const Kernel *k);
 /* Of a contraction whose vector is chosen. */
 Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
                        int64_t l2_bytes);
+/* Fills k->blocking, for one that multiplies pairs of bf16; false where none are wanted, or where
+ * they do not pay. May change the order of what is summed. */
+bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *options);
+/* Does it lie in memory as bf16? */
+bool plan_is_rounded(const Function *f, const Tensor *tensor);
 
 /* Does a reduction of the kernel end up in this pseudo-tensor? */
 bool plan_accumulates(const Kernel *k, const Tensor *tensor);

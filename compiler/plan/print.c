@@ -77,6 +77,7 @@ static void put_reduction(Printer *p, const char *indent) {
 
 static void put_blocking(Printer *p, const char *indent) {
     const Blocking *b = &p->kernel->blocking;
+    if (b->pair) text_printf(p->out, "%s  in pairs along %s\n", indent, b->pair->name);
     if (b->turns)
         text_printf(p->out, "%s  in blocks of %lld turns of %s\n", indent, (long long)b->turns,
                     p->kernel->over[0]->name);

@@ -13,6 +13,7 @@
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   split.c     the division of kernels among threads
  *   blocking.c  how contractions use the caches
+ *   pairs.c     which of them multiply pairs of bf16
  *   buffers.c   places in memory
  */
 #ifndef DLC_PLAN_PRIVATE_H
@@ -182,6 +183,17 @@ double plan_cost(Ctx *ctx, const Expr *e);
 void plan_flops(Ctx *ctx, Kernel *k); /* sets flops and example_flops */
 /* The part of whole tiles that an extent fills. */
 double plan_share_used(int64_t extent, int64_t tile);
+
+/* ---- blocking.c ---- */
+#define PLAN_MOST_DIMS 16
+/* As planned: the batch counts as max_batch. */
+int64_t plan_turns_of(const Function *f, const Index *index);
+int64_t plan_turns_of_all(const Function *f, Index *const *indices, uint32_t n);
+/* Elements that are read while `fixed` stands still, or while all indices run when it is NULL. */
+int64_t plan_footprint(const Function *f, const Expr *read, const Index *fixed);
+/* By how many elements the read moves with the index; of at most PLAN_MOST_DIMS dimensions. */
+int64_t plan_stride_along(const Function *f, const Expr *read, const Index *index);
+int64_t plan_partial_bytes(const Function *f, const Kernel *k, int64_t lanes, int64_t real_bytes);
 
 /* ---- kernels.c ---- */
 typedef void KernelVisit(void *data, const Kernel *k, const Expr *e);

@@ -42,21 +42,25 @@ static bool has_feature(const char *features, const char *name) {
 typedef struct Named {
     const char *prefix;
     int64_t vector_bytes;
+    bool has_bf16;
 } Named;
 static const Named named[] = {
-    {"x86-64-v4", 64},     {"x86-64-v3", 32},     {"skylake-avx512", 64}, {"skx", 64},
-    {"cascadelake", 64},   {"cooperlake", 64},    {"cannonlake", 64},     {"icelake", 64},
-    {"rocketlake", 64},    {"tigerlake", 64},     {"sapphirerapids", 64}, {"emeraldrapids", 64},
-    {"graniterapids", 64}, {"diamondrapids", 64}, {"znver4", 64},         {"znver5", 64},
-    {"haswell", 32},       {"broadwell", 32},     {"skylake", 32},        {"alderlake", 32},
-    {"raptorlake", 32},    {"meteorlake", 32},    {"arrowlake", 32},      {"lunarlake", 32},
-    {"pantherlake", 32},   {"gracemont", 32},     {"sierraforest", 32},   {"znver1", 32},
-    {"znver2", 32},        {"znver3", 32},        {"bdver4", 32}};
+    {"x86-64-v4", 64, false},    {"x86-64-v3", 32, false},     {"skylake-avx512", 64, false},
+    {"skx", 64, false},          {"cascadelake", 64, false},   {"cooperlake", 64, true},
+    {"cannonlake", 64, false},   {"icelake", 64, false},       {"rocketlake", 64, false},
+    {"tigerlake", 64, false},    {"sapphirerapids", 64, true}, {"emeraldrapids", 64, true},
+    {"graniterapids", 64, true}, {"diamondrapids", 64, true},  {"znver4", 64, true},
+    {"znver5", 64, true},        {"haswell", 32, false},       {"broadwell", 32, false},
+    {"skylake", 32, false},      {"alderlake", 32, false},     {"raptorlake", 32, false},
+    {"meteorlake", 32, false},   {"arrowlake", 32, false},     {"lunarlake", 32, false},
+    {"pantherlake", 32, false},  {"gracemont", 32, false},     {"sierraforest", 32, false},
+    {"znver1", 32, false},       {"znver2", 32, false},        {"znver3", 32, false},
+    {"bdver4", 32, false}};
 
-static int64_t vector_bytes_of(const char *cpu) {
+static Named usual_vectors(const char *cpu) {
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
-        if (starts_with(cpu, named[i].prefix)) return named[i].vector_bytes;
-    return 16;
+        if (starts_with(cpu, named[i].prefix)) return named[i];
+    return (Named){cpu, 16, false};
 }
 
 static void describe_vectors(Machine *machine) {
@@ -65,13 +69,16 @@ static void describe_vectors(Machine *machine) {
     machine->vector_registers = 32;
     machine->has_fma = true;
     if (!starts_with(machine->triple, "x86_64")) return;
-    machine->vector_bytes = vector_bytes_of(machine->cpu);
+    const Named usual = usual_vectors(machine->cpu);
+    machine->vector_bytes = usual.vector_bytes;
     if (has_feature(features, "avx2") && has_feature(features, "fma")) machine->vector_bytes = 32;
     if (has_feature(features, "avx512f") && has_feature(features, "avx512dq") &&
         has_feature(features, "avx512vl"))
         machine->vector_bytes = 64;
     machine->vector_registers = machine->vector_bytes == 64 ? 32 : 16;
     machine->has_fma = machine->vector_bytes >= 32;
+    machine->has_bf16 = machine->vector_bytes == 64 &&
+                        (*features ? has_feature(features, "avx512bf16") : usual.has_bf16);
 }
 
 static int64_t cache_bytes(int name, int64_t fallback) {

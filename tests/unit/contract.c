@@ -21,6 +21,8 @@ typedef struct Case {
     const char *name;
     const Machine *machine;
     bool f64, has_bias, is_long;
+    bool bf16;       /* pairs of bf16 where they can be, whose products are exact here */
+    bool rounded[2]; /* a, b: lie in memory as bf16 */
     Kernel kernel;
     Function function;
     Module module;
@@ -140,8 +142,23 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
     place(ctx, f, t->bias, PLACE_INPUT, 2);
     place(ctx, f, t->c, PLACE_RESULT, 0);
     place(ctx, f, t->d, PLACE_RESULT, 1);
-    k->blocking = plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
+    if (t->rounded[0]) map_set(ctx->arena, &f->rounded, t->a, t);
+    if (t->rounded[1]) map_set(ctx->arena, &f->rounded, t->b, t);
+    const PlanOptions options = {.bf16 = t->bf16,
+                                 .pairs = machine->has_bf16,
+                                 .pairs_all = true,
+                                 .vector_bytes = machine->vector_bytes,
+                                 .l2_bytes = machine->l2_bytes};
+    if (!plan_pairs(ctx, f, k, &options))
+        k->blocking = plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
     f->workspace_bytes = f->arena_bytes = k->blocking.workspace_bytes;
+}
+
+static void choose_numbers(Case *t) {
+    uint64_t kind = noise() % 6;
+    t->f64 = kind < 2;
+    t->bf16 = kind > 2;
+    for (uint32_t i = 0; i < 2; i++) t->rounded[i] = t->bf16 && noise() % 2;
 }
 
 static Index *new_index(Ctx *ctx, const char *name, int64_t extent) {
@@ -187,7 +204,7 @@ static void random_case(Ctx *ctx, Case *t, int number) {
     shuffle(in_b, nb);
     shuffle(in_c, nc);
     t->name = arena_printf(ctx->arena, "random%d", number);
-    t->f64 = noise() % 3 == 0;
+    choose_numbers(t);
     t->has_bias = noise() % 2;
     t->is_long = noise() % 2;
     Tensor *a = tensor_over(ctx, &t->module, "a", in_a, na);
@@ -219,7 +236,7 @@ static void convolution_case(Ctx *ctx, Case *t, int number, bool weights_first) 
                           ir_int_add(ctx, sj, ir_index_value(ctx, v))};
     const Expr *xr = ir_read(ctx, x, subs, NULL), *wr = ir_read_at(ctx, w, wi);
     t->name = arena_printf(ctx->arena, "convolution%d", number);
-    t->f64 = noise() % 3 == 0;
+    choose_numbers(t);
     t->has_bias = noise() % 2;
     t->is_long = noise() % 2;
     t->n = 1 + (int64_t)(noise() % 3);
@@ -254,6 +271,12 @@ static int64_t position(const Walk *walk, const Expr *read) {
 }
 
 static double element(const Case *t, uint32_t which, int64_t at) {
+    if (which < 2 && t->rounded[which]) {
+        uint32_t bits = (uint32_t)((uint16_t *)t->memory[which])[at] << 16;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
     return t->f64 ? ((double *)t->memory[which])[at] : (double)((float *)t->memory[which])[at];
 }
 
@@ -294,8 +317,8 @@ static void check_case(Ctx *ctx, const Case *t) {
         }
         bool good = element(t, 3, at) == c && (!t->has_bias || element(t, 4, at) == d);
         if (!good && failures++ == 0)
-            printf("%s (f64 %d): element %lld is %g, expected %g\n", t->name, t->f64, (long long)at,
-                   element(t, 3, at), c);
+            printf("%s (f64 %d, bf16 %d): element %lld is %g, expected %g\n", t->name, t->f64,
+                   t->bf16, (long long)at, element(t, 3, at), c);
         advance(&walk, 0, k->nfree, t->n);
     }
     EXPECT_INT(failures, 0);
@@ -304,22 +327,28 @@ static void check_case(Ctx *ctx, const Case *t) {
 /* ---- running
  * --------------------------------------------------------------------------------------- */
 
-static void *numbers(const Case *t, const Tensor *tensor, bool zero) {
+static void *numbers(const Case *t, const Tensor *tensor, bool zero, bool rounded) {
     int64_t n = tensor_elements(tensor, t->max_batch);
     void *memory = aligned_alloc(64, ((size_t)n * 8 + 127) / 64 * 64);
     for (int64_t i = 0; i < n; i++) {
         double value = zero ? -12345 : (double)((int64_t)(noise() % 17) - 8) / 8;
+        float single = (float)value;
+        uint32_t bits;
+        memcpy(&bits, &single, sizeof bits);
         if (t->f64)
             ((double *)memory)[i] = value;
+        else if (rounded)
+            ((uint16_t *)memory)[i] = (uint16_t)(bits >> 16);
         else
-            ((float *)memory)[i] = (float)value;
+            ((float *)memory)[i] = single;
     }
     return memory;
 }
 
 static void fill_case(Case *t) {
     const Tensor *tensors[] = {t->a, t->b, t->bias, t->c, t->d};
-    for (uint32_t i = 0; i < 5; i++) t->memory[i] = numbers(t, tensors[i], i >= 3);
+    for (uint32_t i = 0; i < 5; i++)
+        t->memory[i] = numbers(t, tensors[i], i >= 3, i < 2 && t->rounded[i]);
     t->arena = aligned_alloc(64, ((size_t)t->function.arena_bytes + 127) / 64 * 64);
 }
 
@@ -375,6 +404,7 @@ static void test_random(const Machine *machine, int64_t vector_bytes, uint32_t r
         narrow.vector_bytes = vector_bytes;
         narrow.vector_registers = vector_bytes == 64 ? 32 : 16;
         narrow.has_fma = machine->has_fma && vector_bytes > 16;
+        narrow.has_bf16 = machine->has_bf16 && vector_bytes == 64;
         if (round % 2) narrow.l2_bytes = 4096; /* sums are cut into blocks */
         Case *cases = calloc(CASES, sizeof *cases);
         for (int i = 0; i < CASES; i++) {
