@@ -100,8 +100,7 @@ class Dlc:
         return [lines[0] | {"peer": "dlc"}]
 
     def cold(self):
-        """From the start of `dlc train` to its end, one step being all there is to do: an upper bound of the time to the
-        first finished step."""
+        """From the start of `dlc train` to when it says that its first step is done; it is ended then."""
         import numpy
         suite, folder = self.given.suite, self.folder / "cold"
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,7 @@ class Dlc:
                  "--threads", self.given.threads]
         times, foreign = [], []
         for _ in range(COLD_RUNS):
-            lines, seconds = measure.run(words + self.given.dlc_options.split(), self.given)
+            lines, seconds = measure.run(words + self.given.dlc_options.split(), self.given, until='"event":"first"')
             if not lines:
                 raise SystemExit(f"{self.model}: {seconds}")
             times.append(seconds * 1e3)

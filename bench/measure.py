@@ -4,6 +4,7 @@ import os
 import resource
 import statistics
 import subprocess
+import tempfile
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,26 +22,42 @@ def children():
     return use.ru_utime + use.ru_stime
 
 
-def run(words, given, environment=None):
+def output(words, until, **how):
+    """What a program writes, its messages and its exit status; with `until` it is ended at the line that has this text."""
+    with tempfile.TemporaryFile("w+") as messages, \
+         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=messages, text=True, **how) as program:
+        said, ended = "", False
+        for line in program.stdout:
+            said += line
+            if until and until in line:
+                ended = True
+                program.kill()
+                break
+        status = program.wait()
+        messages.seek(0)
+        return said, messages.read(), 0 if ended else status
+
+
+def run(words, given, environment=None, until=None):
     """Runs a program on as many cores as it has threads. Its JSON lines, each with the processors that others used
-    meanwhile, and the seconds from its start to its end, or those that the processor worked for it; (None, message) when
-    it failed."""
+    meanwhile, and the seconds from its start to its end (or to the line with the text `until`, where it is ended), or those
+    that the processor worked for it; (None, message) when it failed."""
     threads = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")}
     cores = sorted(os.sched_getaffinity(0))[:given.threads]
     own, all_, start = children(), busy(), time.time()
-    said = subprocess.run([str(w) for w in words], capture_output=True, text=True,
-                          env=os.environ | threads | {"BENCH_T0": repr(start)} | (environment or {}),
-                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
+    said, messages, status = output([str(w) for w in words], until,
+                                    env=os.environ | threads | {"BENCH_T0": repr(start)} | (environment or {}),
+                                    preexec_fn=lambda: os.sched_setaffinity(0, cores))
     wall, worked = time.time() - start, children() - own
     foreign = max(0.0, (busy() - all_ - worked) / wall)
     lines = []
-    for line in said.stdout.splitlines():
+    for line in said.splitlines():
         try:
             lines.append(json.loads(line) | {"foreign": round(foreign, 3)})
         except (ValueError, TypeError):
             pass
-    if said.returncode or not lines:
-        return None, said.stderr.strip()[-300:] or f"exit status {said.returncode}"
+    if status or not lines:
+        return None, messages.strip()[-300:] or f"exit status {status}"
     return lines, worked if given.processor else wall
 
 

@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 
 typedef struct PoolItem {
     struct PoolItem *next;
@@ -30,13 +31,26 @@ void *pool_adopt(Pool *pool, void *memory) {
     return memory;
 }
 
+/* Touching a page for the first time costs as much as computing with all of it; a large one costs
+ * little more, and finding it again in a step less. */
+static void want_large_pages(void *memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 void *pool_take(Pool *pool, int64_t count, size_t size) {
     int64_t bytes = size_product(count, (int64_t)size);
-    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX / 2 - ALIGNMENT) return NULL;
+    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX / 2 - LARGE_PAGE) return NULL;
+    size_t alignment = bytes < LARGE_PAGE ? ALIGNMENT : LARGE_PAGE;
     /* calloc, not aligned_alloc: untouched pages of large arrays then cost nothing. */
-    unsigned char *memory = pool_adopt(pool, calloc(1, (size_t)bytes + ALIGNMENT));
+    unsigned char *memory = pool_adopt(pool, calloc(1, (size_t)bytes + alignment));
     if (!memory) return NULL;
-    return memory + (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT;
+    memory += (alignment - (uintptr_t)memory % alignment) % alignment;
+    if (alignment == LARGE_PAGE) want_large_pages(memory, (size_t)bytes);
+    return memory;
 }
 
 char *pool_text(Pool *pool, const char *text) {

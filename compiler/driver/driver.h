@@ -103,9 +103,12 @@ typedef struct Run {
     DlrtData *data;
     DlrtSession *session;
     bool own_session;
-    double drawn; /* when the progress line was last drawn */
+    bool tells_first; /* the first step that is done is told */
+    double drawn;     /* when the progress line was last drawn */
 } Run;
 
+/* Readies the heap; the first thing that the process does. */
+void prepare_memory(void);
 /* Opens a session for the run's model, with the driver's threads. */
 bool open_session(Run *run, DlrtError *error);
 /* The driver's threads from now on: so many. False after a message. */

@@ -196,6 +196,7 @@ static int no_verb(int nwords, char **words) {
 
 int main(int argc, char **argv) {
     setlocale(LC_NUMERIC, "C");
+    prepare_memory();
     int nwords = argc - 1;
     char **words = argv + 1;
     const Verb *verb = take_verb(&nwords, words);

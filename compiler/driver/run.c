@@ -132,9 +132,21 @@ static void clear_line(void) {
     fputs("\r\033[K", stderr);
 }
 
+/* Told at once: who started the process sees how long it took until the first step was done. */
+static void first_step_json(const DlrtProgress *p) {
+    printf("{\"event\":\"first\",\"train\":{\"loss\":");
+    put_json_number(stdout, p->loss);
+    printf("},\"seconds\":");
+    put_json_number(stdout, p->seconds);
+    printf("}\n");
+    fflush(stdout);
+}
+
 static bool on_progress(void *user, const DlrtProgress *p) {
     Run *run = user;
     double now = dlrt_seconds();
+    if (run->tells_first) first_step_json(p);
+    run->tells_first = false;
     if (isatty(STDERR_FILENO) && !run->options->json &&
         (now - run->drawn > 0.1 || p->batch == p->batches)) {
         run->drawn = now;
@@ -287,6 +299,7 @@ static int train(Run *run, int64_t done) {
         close_run(run);
         return EXIT_WRONG;
     }
+    run->tells_first = options->json;
     if (!start_training(run, &training, &trained, &error)) return fail(run, &error);
     if (options->save && !dlrt_save(run->session, options->save, trained.epochs, &error))
         return fail(run, &error);

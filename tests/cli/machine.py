@@ -30,7 +30,9 @@ def check_scores(scores, where):
 
 def check_train(dlc, model, weights):
     lines = run(dlc, "train", model, "--epochs", "4", "--save", weights)
-    expect([line["event"] for line in lines] == ["epoch"] * 4 + ["end"], f"events: {lines}")
+    expect([line["event"] for line in lines] == ["first"] + ["epoch"] * 4 + ["end"], f"events: {lines}")
+    first = lines.pop(0)
+    expect(math.isfinite(first["train"]["loss"]) and first["seconds"] > 0, f"first: {first}")
     for number, line in enumerate(lines[:-1], 1):
         expect(line["epoch"] == number, f"epoch {number}: {line}")
         expect(math.isfinite(line["train"]["loss"]), f"epoch {number}: {line}")
