@@ -1,5 +1,4 @@
-/* driver/memory.c: the process's heap, for a compiler that takes much in small pieces and ends
- * soon.
+/* driver/memory.c: the heap of a process that takes much in small pieces and ends soon.
  *
  * A page costs about as much when it is first touched as a hundred small allocations, and compiling
  * touches ten thousand of them. So the heap is taken from the system in one piece that may have
@@ -7,14 +6,16 @@
  */
 #include "driver/driver.h"
 
-#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 void prepare_memory(void) {
-#if defined(M_TOP_PAD) && defined(MADV_HUGEPAGE)
+#if defined(__GLIBC__) && defined(MADV_HUGEPAGE)
     enum { HEAP_BYTES = 256 << 20, LARGE_PAGE = 2 << 20, OWN_MAPPING_BYTES = 32 << 20 };
     mallopt(M_TOP_PAD, HEAP_BYTES);
     mallopt(M_TRIM_THRESHOLD, HEAP_BYTES);
