@@ -462,6 +462,7 @@ static Contract arranged(Gen *g, const Kernel *k) {
 
 /* In a part of a kernel sums are done as in the whole: the bits are the same. */
 static Contract arranged_as_whole(Gen *g, const Kernel *k) {
+    if (k->split.number) return arranged(g, k);
     const Map ranges = g->ranges;
     g->ranges = (Map){0};
     const Contract whole = arranged(g, k);
@@ -480,6 +481,8 @@ void kernel_contract(Gen *g, const Kernel *k) {
     choose_tile(&c);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
+    for (uint32_t i = 0; i < c.sums.len; i++) /* sums run from where the part begins */
+        if (c.sums.at[i].first) point_set_axis(g, &p, &c.sums.at[i], gen_i64(g, 0));
     if (k->blocking.turns && c.form != FORM_DOT && (c.pairs || !k->blocking.pair))
         contract_blocks(&c, &p, nest);
     else

@@ -195,6 +195,8 @@ void kernel_stores(Gen *g, Point *p, const Kernel *k);
 /* ---- split.c: kernels that are divided among threads ---- */
 /* The range of part number `part` of the kernel; loops then go through it alone. */
 void split_enter(Gen *g, const Kernel *k, LLVMValueRef part);
+/* The range of the index that counts the parts of another kernel (Kernel.parts_of). */
+void split_count(Gen *g, const Kernel *k);
 /* The number of parts in this call. */
 LLVMValueRef split_parts(Gen *g, const Kernel *k);
 /* A function `void(ptr call, ptr task, i64 parts)` of the module that runs all parts of a task. Not

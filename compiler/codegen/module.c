@@ -412,6 +412,7 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     LLVMSetValueName2(LLVMGetParam(fn, n + EXTRA_N), "n", 1);
     g->enclosing = g->ranges = (Map){0};
     if (is_split) split_enter(g, k, LLVMGetParam(fn, n + EXTRA_PART));
+    if (k->parts_of) split_count(g, k);
     kernel_generate(g, k);
     LLVMBuildRetVoid(g->b);
     return fn;

@@ -3,6 +3,8 @@
  * in:   a kernel with a Split      out: its function goes through one part of the index; a task, a
  * function of (call, part, worker), calls it for the part with the workspace of the worker
  *
+ * A kernel that reduces the results of parts runs over as many as there are in this call.
+ *
  * Whoever called gives the threads (DlrtCall.parallel); without, the parts are run one after the
  * other. Kernels know nothing of it but for the ranges of their loops (linear_axes).
  */
@@ -29,6 +31,7 @@ static LLVMValueRef divide_up(Gen *g, LLVMValueRef value, int64_t by) {
 
 /* Turns of each part but the last: whole units, so many that the parts suffice. */
 static LLVMValueRef turns_of_part(Gen *g, const Split *split) {
+    if (split->number) return gen_i64(g, split->unit);
     if (is_even(split)) return gen_i64(g, known_extent(split) / split->parts);
     LLVMValueRef turns = divide_up(g, gen_extent(g, split->index), split->parts);
     LLVMValueRef units = divide_up(g, turns, split->unit);
@@ -61,10 +64,17 @@ static Range *range_of_part(Gen *g, const Split *split, LLVMValueRef part) {
 void split_enter(Gen *g, const Kernel *k, LLVMValueRef part) {
     Range *range = range_of_part(g, &k->split, part);
     map_set(g->ctx->arena, &g->ranges, k->split.index, range);
+    if (k->split.number) map_set(g->ctx->arena, &g->enclosing, k->split.number, part);
     for (uint32_t s = 0; k->kind == KERNEL_SCAN && s < k->nsteps; s++)
         for (uint32_t i = 0; i < k->steps[s]->nfree; i++)
             if (k->steps[s]->free[i]->extent == EXTENT_BATCH)
                 map_set(g->ctx->arena, &g->ranges, k->steps[s]->free[i], range);
+}
+
+void split_count(Gen *g, const Kernel *k) {
+    Range *range = ARENA_NEW(g->ctx->arena, Range);
+    *range = (Range){gen_i64(g, 0), split_parts(g, k->parts_of), -1};
+    map_set(g->ctx->arena, &g->ranges, k->over[0], range);
 }
 
 /* ---- running them ---------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ static void build_stores(Planner *p, Draft *draft) {
     DLC_ASSERT(p->ctx, k->name, k->span);
 }
 
-static void finish_kernel(Planner *p, Kernel *k) {
+void plan_finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
     plan_flops(p->ctx, k);
     if (k->kind == KERNEL_CONTRACT && !plan_pairs(p->ctx, p->f, k, p->options))
@@ -127,7 +127,7 @@ static void build_kernel(Planner *p, Draft *draft) {
     if (!draft->steps) {
         order_loops(p, draft);
         build_stores(p, draft);
-        finish_kernel(p, k);
+        plan_finish_kernel(p, k);
         return;
     }
     k->nsteps = draft->steps->all.len;
@@ -158,7 +158,7 @@ static Kernel *copy_kernel(Planner *p, const Node *node) {
     const Expr *value = ir_read_at(p->ctx, node->result, k->free);
     if (value->type == TY_INT) value = ir_int_atom(p->ctx, value);
     k->stores[0] = (Store){.tensor = target, .at = k->free, .value = value};
-    finish_kernel(p, k);
+    plan_finish_kernel(p, k);
     return k;
 }
 

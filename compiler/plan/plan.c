@@ -41,6 +41,7 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     plan_order(&p);
     plan_fuse(&p);
     plan_kernels(&p);
+    plan_partial(&p);
     plan_split(&p);
     plan_buffers(&p, inputs, ninputs, layout);
     return p.f;

@@ -58,11 +58,14 @@ typedef struct Roles {
 } Roles;
 
 /* How a kernel is divided among threads: along a free index, so that no two parts write or sum the
- * same element, and the bits are the same as without. There may be more parts than threads. */
+ * same element, and the bits are the same as without; or along the examples that it reduces, for
+ * any number of threads in the same way. There may be more parts than threads. */
 typedef struct Split {
     Index *index;  /* NULL: it is not. A SCAN is divided along the batch indices of all its steps */
     int64_t parts; /* at most; exactly, and all equal, where they divide a known extent */
     int64_t unit;  /* otherwise each part but the last has a multiple of so many turns */
+    Index *number; /* `index` is reduced: each part has `unit` turns, the last one what is left, and
+                      stores its result at its number, the value of this index */
 } Split;
 
 /* How a contraction uses the caches. */
@@ -110,6 +113,7 @@ struct Kernel {
     double flops, example_flops; /* whatever the batch; and for each example of it */
     double cycles;               /* predicted, for max_batch examples */
     Split split;                 /* of a step of a scan: nothing */
+    const Kernel *parts_of; /* REDUCE: `over` is one index, which counts the parts of that kernel */
 };
 
 typedef enum Place {

@@ -8,7 +8,8 @@
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
  * `in blocks of 4 turns of k`: a contraction sums so many turns at a time. `8 parts of batch`
- * behind the vectorised index: so many threads can compute the kernel, each a range of batch. `_`
+ * behind the vectorised index: so many threads can compute the kernel, each a range of batch;
+ * `summed apart`: each has a result of its own, and the next kernel reduces these. `_`
  * is what the kernel has reduced to at its point, `_2` the second of several reductions. `then` is
  * written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
@@ -100,6 +101,7 @@ static void put_stores(Printer *p, const char *indent) {
 static void put_split(Text *out, const Kernel *k) {
     if (k->split.index)
         text_printf(out, ", %lld parts of %s", (long long)k->split.parts, k->split.index->name);
+    if (k->split.number) text_put(out, ", summed apart");
     text_put(out, "\n");
 }
 

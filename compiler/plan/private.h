@@ -11,6 +11,7 @@
  *   schedule.c  kind, roles and vector of a kernel
  *   nest.c      kernels over the same rows into one nest
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
+ *   partial.c   long sums over the examples, in parts
  *   split.c     the division of kernels among threads
  *   blocking.c  how contractions use the caches
  *   pairs.c     which of them multiply pairs of bf16
@@ -159,6 +160,7 @@ bool plan_may_overwrite(Planner *p, const Node *node);
 /* Once it is known what is in memory and what overwrites what. */
 void plan_nest(Planner *p);
 void plan_kernels(Planner *p);
+void plan_partial(Planner *p);
 void plan_split(Planner *p);
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout);
 
@@ -196,6 +198,8 @@ int64_t plan_stride_along(const Function *f, const Expr *read, const Index *inde
 int64_t plan_partial_bytes(const Function *f, const Kernel *k, int64_t lanes, int64_t real_bytes);
 
 /* ---- kernels.c ---- */
+/* What follows from the indices, operands and stores of a kernel. */
+void plan_finish_kernel(Planner *p, Kernel *k);
 typedef void KernelVisit(void *data, const Kernel *k, const Expr *e);
 /* Calls visit for each expression of the kernel itself (not of its steps). */
 void plan_kernel_expressions(const Kernel *k, KernelVisit *visit, void *data);

@@ -59,7 +59,7 @@ static void consider(Choice *c, Index *index, int64_t unit, double value) {
     value *= share_busy(c, parts) * (is_uneven ? 0.8 : 1);
     if (value <= c->value) return;
     c->value = value;
-    c->split = (Split){index, parts, unit};
+    c->split = (Split){.index = index, .parts = parts, .unit = unit};
 }
 
 /* ---- contractions -----------------------------------------------------------------------------
@@ -185,6 +185,8 @@ static void split_kernel(Planner *p, Kernel *k) {
 void plan_split(Planner *p) {
     for (uint32_t i = 0; i < p->f->kernels.len; i++) {
         plan_cycles(p, p->f->kernels.at[i]);
-        if (p->options->workers > 1 || p->options->split_all) split_kernel(p, p->f->kernels.at[i]);
+        bool is_divided = p->f->kernels.at[i]->split.index != NULL;
+        if (is_divided || (p->options->workers < 2 && !p->options->split_all)) continue;
+        split_kernel(p, p->f->kernels.at[i]);
     }
 }

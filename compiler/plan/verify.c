@@ -4,7 +4,8 @@
  * its accumulator, and, at the same point, its own earlier stores;
  *   - what is overwritten is read by no later kernel under its old name;
  *   - roles, vector and scatter are such as codegen takes them;
- *   - a kernel is divided along an index along which each of its stores is;
+ *   - a kernel is divided along an index along which each of its stores is, or its stores are at
+ * the number of the part;
  *   - buffers that live at the same time share no byte, unless they are one.
  */
 #include "plan/private.h"
@@ -106,7 +107,13 @@ static void check_scatter(Check *c) {
 static void check_split(Check *c, const Kernel *k) {
     const Split *split = &k->split;
     if (!split->index) return;
-    DLC_ASSERT(c->ctx, plan_contains(k->free, k->nfree, split->index), k->span);
+    bool is_sum = split->number != NULL;
+    DLC_ASSERT(
+        c->ctx,
+        plan_contains(is_sum ? k->over : k->free, is_sum ? k->nover : k->nfree, split->index),
+        k->span);
+    for (uint32_t i = 0; is_sum && i < k->nstores; i++)
+        DLC_ASSERT(c->ctx, k->stores[i].at[0] == split->number, k->span);
     DLC_ASSERT(c->ctx, split->parts > 1 && split->unit > 0, k->span);
     DLC_ASSERT(c->ctx, k->kind != KERNEL_SCATTER || k->stores[0].at[k->scatter_dim] != split->index,
                k->span);
