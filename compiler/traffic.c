@@ -41,7 +41,7 @@ static bool is_stored(const Kernel *k, const Tensor *tensor) {
 static void add_access(Traffic *t, const Tensor *tensor, bool is_write, bool over_time) {
     const Buffer *buffer = map_get(&t->f->buffer_of, tensor);
     if (!buffer || tensor == t->kernel->acc) return;
-    double element = tensor->classes ? 4 : t->f->f64 ? 8 : 4;
+    double element = (double)plan_element_bytes(t->f, tensor);
     double turns = t->time ? (double)t->time->extent : 1;
     double bytes = t->points * element * (over_time ? turns : 1);
     if (bytes > (double)buffer->bytes) bytes = (double)buffer->bytes;

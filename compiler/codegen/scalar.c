@@ -360,6 +360,24 @@ static LLVMValueRef load_one(Gen *g, const Tensor *tensor, LLVMValueRef address,
     return gen_load(g, gen_element(g, tensor), address, 1, NULL, NULL);
 }
 
+/* What a read is outside; NULL: it never is. */
+static LLVMValueRef value_outside(Gen *g, Point *p, const Expr *e, LLVMValueRef inside) {
+    const Expr *otherwise = e->read.otherwise;
+    if (!inside) return NULL;
+    if (e->read.tensor->classes)
+        return otherwise ? integer(g, p, otherwise, g->i32) : gen_i32(g, 0);
+    return otherwise ? value(g, p, otherwise) : LLVMConstReal(g->real, 0);
+}
+
+/* Lanes that are not inside are `otherwise`, which is chosen when what was loaded is a real. */
+static LLVMValueRef load_rounded(Gen *g, Point *p, const Where *where, LLVMValueRef inside,
+                                 LLVMValueRef otherwise) {
+    LLVMValueRef v = gen_real(g, load_lanes(g, p, where, g->i16, inside, NULL));
+    if (!inside) return v;
+    inside = spread(g, p, inside);
+    return LLVMBuildSelect(g->b, inside, v, spread(g, p, otherwise), "");
+}
+
 /* Real, or i64 for classes. */
 static LLVMValueRef read_element(Gen *g, Point *p, const Expr *e) {
     const Tensor *tensor = e->read.tensor;
@@ -367,18 +385,15 @@ static LLVMValueRef read_element(Gen *g, Point *p, const Expr *e) {
     LLVMValueRef inside = NULL;
     for (uint32_t d = 0; d < tensor->rank; d++)
         inside = and_masks(g, p, inside, guard(g, p, e->read.subs[d], tensor->dims[d]));
-    LLVMValueRef otherwise = NULL;
-    if (inside && tensor->classes) {
-        otherwise = e->read.otherwise ? integer(g, p, e->read.otherwise, g->i32) : gen_i32(g, 0);
-    } else if (inside) {
-        otherwise = e->read.otherwise ? value(g, p, e->read.otherwise) : LLVMConstReal(g->real, 0);
-    }
+    LLVMValueRef otherwise = value_outside(g, p, e, inside);
     Where where = locate(g, p, tensor, e->read.subs);
     LLVMValueRef v;
     if (!where.distances && where.stride == 0 && !(inside && is_vector(inside))) {
-        v = load_one(g, tensor, where.first, inside);
+        v = gen_real(g, load_one(g, tensor, where.first, inside));
         if (inside && is_vector(otherwise)) v = spread(g, p, v);
         if (inside) v = LLVMBuildSelect(g->b, inside, v, otherwise, "");
+    } else if (element == g->i16) {
+        v = load_rounded(g, p, &where, inside, otherwise);
     } else {
         v = load_lanes(g, p, &where, element, inside, otherwise);
     }
@@ -607,11 +622,12 @@ void scalar_store(Gen *g, Point *p, const Tensor *tensor, const Expr *const *sub
     LLVMTypeRef element = gen_element(g, tensor);
     Where where = locate(g, p, tensor, subs);
     stored = tensor->classes ? resize(g, stored, g->i32) : stored;
+    if (p->lanes > 1) stored = spread(g, p, stored);
+    if (element == g->i16) stored = bfloat_round(g, stored);
     if (p->lanes == 1) {
         gen_store(g, where.first, stored, NULL);
         return;
     }
-    stored = spread(g, p, stored);
     if (!where.distances && where.stride == 1) {
         gen_store(g, where.first, stored, p->mask);
     } else {

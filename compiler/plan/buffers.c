@@ -61,7 +61,7 @@ int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n) {
  */
 
 static Buffer *add_buffer(Planner *p, Tensor *tensor, Place place, uint32_t slot, int64_t offset) {
-    int64_t element = tensor->classes ? 4 : p->real_bytes;
+    int64_t element = plan_element_bytes(p->f, tensor);
     Buffer *buffer = ARENA_NEW(p->ctx->arena, Buffer);
     *buffer = (Buffer){.tensor = tensor, .place = place, .slot = slot, .offset = offset};
     buffer->bytes = tensor_elements(tensor, p->m->max_batch) * element;

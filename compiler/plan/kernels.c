@@ -179,6 +179,7 @@ void plan_kernels(Planner *p) {
     mark_all(p);
     place_new_values(p);
     plan_nest(p);
+    plan_rounding(p);
     for (uint32_t i = 0; i < p->drafts.all.len; i++) {
         build_kernel(p, p->drafts.all.at[i]);
         vec_push(p->ctx->arena, &p->f->kernels, p->drafts.all.at[i]->kernel);

@@ -17,6 +17,15 @@ void plan_strides(const Function *f, const Tensor *tensor, int64_t *strides) {
     }
 }
 
+bool plan_is_rounded(const Function *f, const Tensor *tensor) {
+    return map_has(&f->rounded, tensor);
+}
+
+int64_t plan_element_bytes(const Function *f, const Tensor *tensor) {
+    if (tensor->classes) return 4;
+    return plan_is_rounded(f, tensor) ? 2 : f->f64 ? 8 : 4;
+}
+
 static uint32_t opaque_terms(const Expr *e) {
     uint32_t n = 0;
     for (uint32_t t = 0; t < e->affine.nterms; t++) n += e->affine.terms[t].atom->kind != EX_INDEX;

@@ -10,6 +10,7 @@
 #include "plan/private.h"
 
 enum {
+    LEAST_ROWS = 4,    /* that share what is packed */
     SHORTEST_SUM = 96, /* worth it to take sums from memory and back */
     UNIT_BYTES = 4,    /* of a pair */
     ALIGNMENT = 64
@@ -33,10 +34,6 @@ typedef struct Pairing {
     Roles roles;
     int64_t lanes, l2_bytes;
 } Pairing;
-
-bool plan_is_rounded(const Function *f, const Tensor *tensor) {
-    return map_has(&f->rounded, tensor);
-}
 
 static double points(const Pairing *p, Index *const *indices, uint32_t n) {
     return (double)plan_turns_of_all(p->f, indices, n);
@@ -163,6 +160,7 @@ bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *optio
     if (r->a->read.tensor->rank > PLAN_MOST_DIMS || r->b->read.tensor->rank > PLAN_MOST_DIMS)
         return false;
     if (!plan_is_plain(r->a) || !plan_is_plain(r->b)) return false;
+    if (plan_turns_of_all(f, r->m, r->nm) < LEAST_ROWS && !options->pairs_all) return false;
     Choice choice = {0};
     if (!choose(&p, options->pairs_all, &choice)) return false;
     Index **before = k->over;

@@ -190,6 +190,7 @@ Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, i
 bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *options);
 /* Does it lie in memory as bf16? */
 bool plan_is_rounded(const Function *f, const Tensor *tensor);
+int64_t plan_element_bytes(const Function *f, const Tensor *tensor);
 
 /* Does a reduction of the kernel end up in this pseudo-tensor? */
 bool plan_accumulates(const Kernel *k, const Tensor *tensor);

@@ -153,6 +153,7 @@ static void put_buffer(Text *out, const Function *f, const Buffer *buffer) {
                                                        : "arena";
     text_printf(out, "  %s: %lld to %lld of the %s", buffer->tensor->name,
                 (long long)buffer->offset, end, place);
+    if (plan_is_rounded(f, buffer->tensor)) text_put(out, ", bf16");
     if (buffer->place == PLACE_ARENA)
         text_printf(out, ", kernels %u to %u", buffer->first, buffer->last);
     for (uint32_t d = 0; order && d < buffer->tensor->rank; d++)

@@ -10,6 +10,7 @@
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
  *   nest.c      kernels over the same rows into one nest
+ *   rounding.c  what lies in memory as bf16
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   partial.c   long sums over the examples, in parts
  *   split.c     the division of kernels among threads
@@ -159,6 +160,7 @@ void plan_fuse(Planner *p);
 bool plan_may_overwrite(Planner *p, const Node *node);
 /* Once it is known what is in memory and what overwrites what. */
 void plan_nest(Planner *p);
+void plan_rounding(Planner *p);
 void plan_kernels(Planner *p);
 void plan_partial(Planner *p);
 void plan_split(Planner *p);

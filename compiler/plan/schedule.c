@@ -329,7 +329,7 @@ static void touch(Touched *t, const Kernel *k, const Tensor *tensor) {
     if (plan_accumulates(k, tensor) || map_has(&t->tensors, tensor)) return;
     map_set(t->p->ctx->arena, &t->tensors, tensor, t);
     double elements = (double)tensor_elements(tensor, t->p->m->max_batch);
-    t->bytes += elements * (tensor->classes ? 4 : (double)t->p->real_bytes);
+    t->bytes += elements * (double)plan_element_bytes(t->p->f, tensor);
 }
 
 typedef struct Toucher {
