@@ -22,9 +22,10 @@ typedef struct Gen {
     /* of the function being generated */
     const Function *function;
     bool f64_real;
-    LLVMTypeRef real;        /* f32 or f64 */
-    uint32_t lanes;          /* reals in a vector */
-    LLVMValueRef fn;         /* the LLVM function the builder is in */
+    bool once;        /* it initialises: how long it takes to compile counts, not how long to run */
+    LLVMTypeRef real; /* f32 or f64 */
+    uint32_t lanes;   /* reals in a vector */
+    LLVMValueRef fn;  /* the LLVM function the builder is in */
     LLVMValueRef call;       /* DlrtCall* */
     LLVMValueRef n;          /* i64: examples in this call */
     int64_t known_n;         /* its value, where code is made for one number of examples; else 0 */
@@ -42,6 +43,10 @@ LLVMModuleRef gen_close(Gen *g);
 void gen_reals(Gen *g, bool f64); /* sets real and lanes */
 /* A function with the attributes that all have; the builder is left in it. */
 LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n);
+/* For code that several kernels of the planned function share: sets fn to the function of that name
+ * (within the planned function) and is true when it exists. Otherwise it is new, and a builder of
+ * its own is in it, which the caller disposes of. */
+bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params, uint32_t n);
 LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
                        uint32_t lanes); /* lanes 1: the element itself */
 LLVMValueRef gen_i64(const Gen *g, int64_t value);

@@ -345,11 +345,29 @@ static void add_function_attribute(Gen *g, LLVMValueRef fn, const char *name) {
     add_attribute_at(g, fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, name, 0, false);
 }
 
-LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n) {
-    g->fn = LLVMAddFunction(g->module, name, LLVMFunctionType(g->void_, params, n, false));
+static void begin_function(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                           uint32_t n) {
+    g->fn = LLVMAddFunction(g->module, name, LLVMFunctionType(result, params, n, false));
     add_function_attributes(g, g->fn);
     LLVMPositionBuilderAtEnd(g->b, LLVMAppendBasicBlockInContext(g->llvm, g->fn, "entry"));
+}
+
+LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n) {
+    begin_function(g, name, g->void_, params, n);
     return g->fn;
+}
+
+bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params, uint32_t n) {
+    size_t length;
+    const char *model = LLVMGetModuleIdentifier(g->module, &length);
+    name = arena_printf(g->ctx->arena, "%s.%s", codegen_symbol(g->ctx, model, g->function->name),
+                        name);
+    g->fn = LLVMGetNamedFunction(g->module, name);
+    if (g->fn) return true;
+    g->b = LLVMCreateBuilderInContext(g->llvm);
+    begin_function(g, name, result, params, n);
+    LLVMSetLinkage(g->fn, LLVMInternalLinkage);
+    return false;
 }
 
 static bool is_aligned(const Buffer *buffer) {
@@ -513,10 +531,17 @@ static bool is_small(const Function *function) {
     return flops < SMALL_FLOPS && function->kernels.len <= SMALL_KERNELS;
 }
 
+static bool reads_inputs(const Function *function) {
+    for (uint32_t i = 0; i < function->buffers.len; i++)
+        if (function->buffers.at[i]->place == PLACE_INPUT) return true;
+    return false;
+}
+
 static void generate_function(Gen *g, const char *model, const Function *function) {
     g->function = function;
     gen_reals(g, function->f64);
     g->known_n = function->module->max_batch == 1 ? 1 : 0;
+    g->once = !reads_inputs(function);
     const char *symbol = codegen_symbol(g->ctx, model, function->name);
     uint32_t nkernels = function->kernels.len;
     LLVMValueRef *fns = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, nkernels + 1);

@@ -42,9 +42,9 @@ static void bump(Gen *g, Value *scalar_key) {
 }
 
 /* The rounds are a loop: written out they would be most of the code of a model with dropout. */
-static Words philox(Gen *g, uint32_t site, Value counter, uint32_t lanes) {
+static Words philox(Gen *g, Value site, Value counter, uint32_t lanes) {
     Value key[2] = {low_half(g, g->seed), high_half(g, g->seed)}, splat[2];
-    Words c = {{low_half(g, counter), gen_int_like(g, counter, site),
+    Words c = {{low_half(g, counter), gen_splat(g, site, lanes),
                 gen_splat(g, low_half(g, g->step), lanes),
                 gen_splat(g, high_half(g, g->step), lanes)}};
     Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, ROUNDS), gen_i64(g, 1), "round");
@@ -67,9 +67,7 @@ static Value fraction(Gen *g, Value word, int64_t add, LLVMTypeRef type, uint32_
     return LLVMBuildFMul(g->b, real, gen_real_like(g, real, 0x1p-24), "");
 }
 
-LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef counter) {
-    LLVMTypeRef type = LLVMTypeOf(counter);
-    uint32_t lanes = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+static Value draw(Gen *g, DrawKind kind, Value site, Value counter, uint32_t lanes) {
     LLVMTypeRef real = gen_vector(g, g->real, lanes);
     Words words = philox(g, site, counter, lanes);
     if (kind == DRAW_UNIFORM) return fraction(g, words.at[0], 0, real, lanes);
@@ -79,4 +77,34 @@ LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef coun
     Value radius = math_mul(&m, vecmath_log(&m, u), math_number(&m, -2));
     radius = gen_intrinsic(g, "llvm.sqrt", m.type, &radius, 1);
     return math_mul(&m, radius, vecmath_cos_turns(&m, v));
+}
+
+/* ---- as functions of the module ----------------------------------------------------------------
+ */
+
+/* draw(seed, step, site, counter): where a model has many initialisers, their draws are most of
+ * the code. */
+static Value draw_function(Gen *g, DrawKind kind, LLVMTypeRef counters, uint32_t lanes) {
+    const char *name =
+        arena_printf(g->ctx->arena, "%s%u", kind == DRAW_NORMAL ? "normal" : "uniform", lanes);
+    LLVMTypeRef params[] = {g->i64, g->i64, g->i64, counters};
+    Gen inner = *g;
+    if (gen_shared(&inner, name, gen_vector(g, g->real, lanes), params, 4)) return inner.fn;
+    inner.seed = LLVMGetParam(inner.fn, 0);
+    inner.step = LLVMGetParam(inner.fn, 1);
+    Value site = LLVMGetParam(inner.fn, 2), counter = LLVMGetParam(inner.fn, 3);
+    LLVMBuildRet(inner.b, draw(&inner, kind, site, counter, lanes));
+    LLVMDisposeBuilder(inner.b);
+    return inner.fn;
+}
+
+LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef counter) {
+    LLVMTypeRef type = LLVMTypeOf(counter);
+    uint32_t lanes = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+    if (g->once) {
+        Value fn = draw_function(g, kind, type, lanes);
+        Value args[] = {g->seed, g->step, gen_i64(g, site), counter};
+        return LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+    }
+    return draw(g, kind, gen_i64(g, site), counter, lanes);
 }
