@@ -204,8 +204,7 @@ void split_enter(Gen *g, const Kernel *k, LLVMValueRef part);
 void split_count(Gen *g, const Kernel *k);
 /* The number of parts in this call. */
 LLVMValueRef split_parts(Gen *g, const Kernel *k);
-/* A function `void(ptr call, ptr task, i64 parts)` of the module that runs all parts of a task. Not
- * while another function is being generated. */
+/* A function `void(ptr call, ptr task, i64 parts)` that runs all parts of a task. */
 LLVMValueRef split_runner(Gen *g);
 
 /* ---- kernels ---- */

@@ -555,9 +555,7 @@ static void generate_function(Gen *g, const char *model, const Function *functio
         const char *name = arena_printf(g->ctx->arena, "%s.%u.%s", symbol, i, k->name);
         fns[i] = kernel_function(g, k, name, &operands[i]);
         if (inlines) add_function_attribute(g, fns[i], "alwaysinline");
-        if (!k->split.index) continue;
-        fns[i] = task_function(g, name, fns[i], &operands[i]);
-        split_runner(g);
+        if (k->split.index) fns[i] = task_function(g, name, fns[i], &operands[i]);
     }
     LLVMValueRef fields[CALL_FIELDS];
     begin_entry(g, symbol, 1, fields);

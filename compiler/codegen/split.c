@@ -79,8 +79,6 @@ void split_count(Gen *g, const Kernel *k) {
 
 /* ---- running them ---------------------------------------------------------------------------- */
 
-static const char runner_name[] = "dl.run";
-
 static LLVMValueRef loaded(Gen *g, LLVMValueRef from, size_t offset) {
     LLVMValueRef at = gen_i64(g, (int64_t)offset);
     return LLVMBuildLoad2(g->b, g->ptr, gen_element_address(g, g->i8, from, at), "");
@@ -106,20 +104,15 @@ static void run_with(Gen *g, LLVMValueRef parallel, LLVMValueRef call, LLVMValue
     LLVMBuildRetVoid(g->b);
 }
 
-LLVMValueRef split_runner(Gen *g) {
-    LLVMValueRef runner = LLVMGetNamedFunction(g->module, runner_name);
-    if (runner) return runner;
-    LLVMTypeRef types[] = {g->ptr, g->ptr, g->i64};
-    runner = gen_function(g, runner_name, types, 3);
-    LLVMSetLinkage(runner, LLVMInternalLinkage);
-    LLVMValueRef call = LLVMGetParam(runner, 0), task = LLVMGetParam(runner, 1);
-    LLVMValueRef parts = LLVMGetParam(runner, 2);
+static void generate_runner(Gen *g) {
+    LLVMValueRef call = LLVMGetParam(g->fn, 0), task = LLVMGetParam(g->fn, 1);
+    LLVMValueRef parts = LLVMGetParam(g->fn, 2);
     if (g->function->workers < 2) {
         run_alone(g, call, task, parts);
-        return runner;
+        return;
     }
-    LLVMBasicBlockRef threads = LLVMAppendBasicBlockInContext(g->llvm, runner, "threads");
-    LLVMBasicBlockRef alone = LLVMAppendBasicBlockInContext(g->llvm, runner, "alone");
+    LLVMBasicBlockRef threads = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "threads");
+    LLVMBasicBlockRef alone = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "alone");
     LLVMValueRef parallel = loaded(g, call, offsetof(DlrtCall, parallel));
     LLVMValueRef given = LLVMBuildIsNotNull(g->b, parallel, "");
     LLVMValueRef several = LLVMBuildICmp(g->b, LLVMIntSGT, parts, gen_i64(g, 1), "");
@@ -128,5 +121,13 @@ LLVMValueRef split_runner(Gen *g) {
     run_with(g, parallel, call, task, parts);
     LLVMPositionBuilderAtEnd(g->b, alone);
     run_alone(g, call, task, parts);
-    return runner;
+}
+
+LLVMValueRef split_runner(Gen *g) {
+    LLVMTypeRef types[] = {g->ptr, g->ptr, g->i64};
+    Gen inner = *g;
+    if (gen_shared(&inner, "run", g->void_, types, 3)) return inner.fn;
+    generate_runner(&inner);
+    LLVMDisposeBuilder(inner.b);
+    return inner.fn;
 }

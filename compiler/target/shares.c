@@ -83,15 +83,15 @@ static const char *visible_name(LLVMModuleRef module) {
     return "dl";
 }
 
-/* Functions of one share are called by those of others. The names are those of no other module. */
+/* Functions of one share are called by those of others. Other modules may have helpers of the same
+ * name: those of this one are named after what is seen of it. */
 static void make_visible(Ctx *ctx, LLVMModuleRef module) {
     const char *visible = visible_name(module);
     uint32_t number = 0;
     for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f), number++) {
         size_t length;
         if (LLVMIsDeclaration(f)) continue;
-        LLVMGetValueName2(f, &length);
-        if (length == 0) {
+        if (strncmp(LLVMGetValueName2(f, &length), visible, strlen(visible)) != 0) {
             const char *name = arena_printf(ctx->arena, "%s.function%u", visible, number);
             LLVMSetValueName2(f, name, strlen(name));
         }
