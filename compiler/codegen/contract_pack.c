@@ -46,6 +46,41 @@ void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
             if (!(i & s)) exchange(g, &v[i], &v[i + s], lanes, s);
 }
 
+/* pack(from, to, stride, width): a whole square, whose lines are `stride` units apart where they
+ * lie and `width` reals in the panel. One for all kernels: shuffles take longest of all to compile.
+ */
+static LLVMValueRef square_function(Contract *c, uint32_t lanes) {
+    LLVMTypeRef unit = c->b.unit, types[] = {c->g->ptr, c->g->ptr, c->g->i64, c->g->i64};
+    const char *name =
+        arena_printf(c->g->ctx->arena, "pack%u%s", lanes, unit == c->g->real ? "" : ".short");
+    Gen inner = *c->g, *g = &inner;
+    LLVMValueRef line[CONTRACT_MAX_LANES];
+    if (gen_shared(g, name, g->void_, types, 4)) return g->fn;
+    LLVMValueRef from = LLVMGetParam(g->fn, 0), to = LLVMGetParam(g->fn, 1);
+    for (uint32_t i = 0; i < lanes; i++) {
+        line[i] = gen_real(g, gen_load(g, unit, from, lanes, NULL, NULL));
+        from = gen_element_address(g, unit, from, LLVMGetParam(g->fn, 2));
+    }
+    contract_transpose(g, line, lanes);
+    for (uint32_t i = 0; i < lanes; i++) {
+        gen_store(g, to, line[i], NULL);
+        to = gen_element_address(g, g->real, to, LLVMGetParam(g->fn, 3));
+    }
+    LLVMBuildRetVoid(g->b);
+    LLVMDisposeBuilder(g->b);
+    return g->fn;
+}
+
+static void pack_whole_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v) {
+    Contract *c = pack->c;
+    Gen *g = c->g;
+    uint32_t lanes = pack->columns->lanes;
+    LLVMValueRef fn = square_function(c, lanes);
+    LLVMValueRef args[] = {further(pack, from, c->b.column * v * lanes), ahead(pack, to, v * lanes),
+                           gen_i64(g, c->b.column), gen_i64(g, pack->width)};
+    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+}
+
 /* A square of the columns' vector v: `steps` steps of the last sum from `from` on, to the panel at
  * `to`. */
 static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v,
@@ -60,6 +95,10 @@ static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, ui
     LLVMValueRef none = LLVMConstNull(gen_vector(g, g->real, lanes));
     LLVMValueRef mask = steps < lanes ? gen_lane_mask(g, gen_i64(g, steps), lanes) : NULL;
     uint32_t valid = v + 1 == columns->count && columns->valid ? columns->valid : lanes;
+    if (steps == lanes && valid == lanes && lanes >= 8) {
+        pack_whole_square(pack, from, to, v);
+        return;
+    }
     for (uint32_t i = 0; i < lanes; i++) {
         LLVMValueRef at = further(pack, from, c->b.column * (v * lanes + i));
         line[i] = none;
