@@ -15,7 +15,7 @@ const DlcAdvance *dlc_advance(Dlc *dlc, const DlcOptions *options) {
     Module *m = ir_advance(ctx, model->infer, model->inputs.at[0], &start, &input, &states);
     if (!m || !pipeline_normalize(ctx, m) || !pipeline_normalize(ctx, start)) return NULL;
     const Layout *layout = plan_layout(ctx, model->params.at, model->params.len, states.at,
-                                       states.len, options->f64 ? 8 : 4);
+                                       states.len, options->f64 ? 8 : 4, NULL);
     PlanOptions plan = pipeline_plan_options(&pipeline);
     ctx->stage = "plan";
     Function *functions[] = {plan_function(ctx, start, "start", NULL, 0, layout, &plan),

@@ -42,7 +42,8 @@ static const DlrtPort *describe_outputs(Ctx *ctx, const Module *m) {
 }
 
 static const DlrtTensor *describe_tensors(Ctx *ctx, Tensor *const *tensors, uint32_t n,
-                                          const Map *offsets, int64_t real_bytes) {
+                                          const Map *offsets, const Map *rounded,
+                                          int64_t real_bytes) {
     DlrtTensor *all = ARENA_ARRAY(ctx->arena, DlrtTensor, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         const int64_t *offset = map_get(offsets, tensors[i]);
@@ -50,7 +51,8 @@ static const DlrtTensor *describe_tensors(Ctx *ctx, Tensor *const *tensors, uint
                               .rank = tensors[i]->rank,
                               .dims = tensors[i]->dims,
                               .elements = tensor_elements(tensors[i], 1),
-                              .offset = *offset / real_bytes};
+                              .offset = *offset / real_bytes,
+                              .rounded = map_has(rounded, tensors[i])};
     }
     return all;
 }
@@ -77,9 +79,9 @@ DlrtModel *describe_model(Ctx *ctx, const Planned *planned, const PipelineOption
                        .targets = describe_ports(ctx, model->targets.at, model->targets.len),
                        .outputs = describe_outputs(ctx, model->infer),
                        .params = describe_tensors(ctx, model->params.at, model->params.len,
-                                                  &layout->params, real_bytes),
+                                                  &layout->params, &layout->rounded, real_bytes),
                        .states = describe_tensors(ctx, model->states.at, model->states.len,
-                                                  &layout->states, real_bytes),
+                                                  &layout->states, &layout->rounded, real_bytes),
                        .params_elements = layout->params_bytes / real_bytes,
                        .state_elements = layout->state_bytes / real_bytes,
                        .metrics = metrics};

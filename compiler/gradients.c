@@ -52,7 +52,7 @@ static Function *plan_check(Check *c, Model *model, const char *name, Tensor *co
     for (uint32_t i = 0; i < nports; i++) all[i] = ports[i];
     for (uint32_t i = 0; i < nextra; i++) all[nports + i] = extra[i];
     const Layout *layout = plan_layout(ctx, model->params.at, model->params.len, model->states.at,
-                                       model->states.len, 8);
+                                       model->states.len, 8, NULL);
     PlanOptions plan = pipeline_plan_options(&c->pipeline);
     ctx->stage = "plan";
     Function *f = plan_function(ctx, model->train, name, all, nports + nextra, layout, &plan);

@@ -93,17 +93,23 @@ static bool plan_finish(Ctx *ctx, Planned *planned, const PlanOptions *options) 
 
 Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
     Planned *planned = ARENA_NEW(ctx->arena, Planned);
-    PlanOptions plan = pipeline_plan_options(options);
+    PlanOptions plan = pipeline_plan_options(options), exact = plan;
+    exact.bf16 = false; /* the weights to begin with are the same */
     planned->model = model;
+    Map rounded = {0};
+    if (options->inference && options->bf16) {
+        if (!pipeline_normalize(ctx, model->infer)) return NULL;
+        rounded = plan_rounded_params(ctx, model->infer);
+    }
     planned->layout = plan_layout(ctx, model->params.at, model->params.len, model->states.at,
-                                  model->states.len, options->f64 ? 8 : 4);
+                                  model->states.len, options->f64 ? 8 : 4, &rounded);
     uint32_t nports;
     Tensor **ports = pipeline_ports(ctx, model, &nports);
     bool trains =
         model->train && model->train->loss && model->train->updates.len > 0 && !options->inference;
 
     if (!pipeline_normalize(ctx, model->init)) return NULL;
-    if (!plan_one(ctx, planned, &planned->init, model->init, "init", NULL, 0, &plan)) return NULL;
+    if (!plan_one(ctx, planned, &planned->init, model->init, "init", NULL, 0, &exact)) return NULL;
     if (trains && !pipeline_differentiate(ctx, model)) return NULL;
     if (trains &&
         !plan_one(ctx, planned, &planned->step, model->train, "step", ports, nports, &plan))

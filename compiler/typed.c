@@ -30,7 +30,7 @@ static bool run_expression(Dlc *dlc, Module *m, FILE *out) {
     PipelineOptions pipeline;
     DlcOptions options = {.f64 = true, .batch = 1, .verify = ctx->verify};
     if (!session_options(dlc, &options, &pipeline) || !pipeline_normalize(ctx, m)) return false;
-    const Layout *layout = plan_layout(ctx, NULL, 0, NULL, 0, 8);
+    const Layout *layout = plan_layout(ctx, NULL, 0, NULL, 0, 8, NULL);
     PlanOptions plan = pipeline_plan_options(&pipeline);
     Function *f = plan_function(ctx, m, "it", NULL, 0, layout, &plan);
     if (!f || diag_failed(ctx)) return false;

@@ -53,6 +53,7 @@ typedef struct DlrtTensor {
     const int64_t *dims;
     int64_t elements;
     int64_t offset; /* in elements of `real`, within params or state */
+    bool rounded;   /* its elements are bf16: uint16_t, the upper half of a float */
 } DlrtTensor;
 
 /* A model ready to run. Functions that the model does not have are NULL. */

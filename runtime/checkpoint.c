@@ -72,19 +72,24 @@ static void put_string(Writer *w, const char *prefix, const char *text) {
     put_text(w, "\"");
 }
 
+static uint32_t element_bytes(const DlrtTensor *tensor, uint32_t real_bytes) {
+    return tensor->rounded ? 2 : real_bytes;
+}
+
 static void put_tensor(Writer *w, const DlrtTensor *tensor, const char *prefix, uint32_t real_bytes,
                        uint64_t *offset) {
     put_text(w, ",");
     put_string(w, prefix, tensor->name);
-    put_text(w, real_bytes == 8 ? ":{\"dtype\":\"F64\",\"shape\":["
-                                : ":{\"dtype\":\"F32\",\"shape\":[");
+    put_text(w, ":{\"dtype\":\"");
+    put_text(w, tensor->rounded ? "BF16" : real_bytes == 8 ? "F64" : "F32");
+    put_text(w, "\",\"shape\":[");
     for (uint32_t i = 0; i < tensor->rank; i++) {
         if (i) put_text(w, ",");
         put_whole(w, (uint64_t)tensor->dims[i]);
     }
     put_text(w, "],\"data_offsets\":[");
     put_whole(w, *offset);
-    *offset += (uint64_t)tensor->elements * real_bytes;
+    *offset += (uint64_t)tensor->elements * element_bytes(tensor, real_bytes);
     put_text(w, ",");
     put_whole(w, *offset);
     put_text(w, "]}");
@@ -142,7 +147,7 @@ static bool write_tensors(const Writer *w, const DlrtTensor *tensors, uint32_t n
                           const unsigned char *values, uint32_t real_bytes) {
     for (uint32_t i = 0; i < n; i++)
         if (!write_bytes(w, values + tensors[i].offset * real_bytes,
-                         (size_t)tensors[i].elements * real_bytes))
+                         (size_t)tensors[i].elements * element_bytes(&tensors[i], real_bytes)))
             return false;
     return true;
 }
@@ -345,25 +350,40 @@ static double saved_value(const SavedTensor *saved, const unsigned char *data, i
     return narrow;
 }
 
+static float float_of(double value) {
+    if (isnan(value)) return NAN;
+    if (fabs(value) < 3.4028235677973366e38) return (float)value;
+    return value < 0 ? -INFINITY : INFINITY;
+}
+
+/* bf16, to the nearest, ties to even. */
+static uint16_t rounded_of(double value) {
+    float narrow = float_of(value);
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    if (isnan(narrow)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 static void copy_tensor(const Load *load, const DlrtTensor *tensor, const char *prefix,
                         unsigned char *values) {
     const SavedTensor *saved = find_saved(load, prefix, tensor->name);
     const unsigned char *data = load->file->data + load->header.data_begin + saved->begin;
     uint32_t real_bytes = load->session->model->real_bytes;
     unsigned char *to = values + tensor->offset * real_bytes;
-    if (strcmp(saved->type, real_bytes == 8 ? "F64" : "F32") == 0) {
+    const char *type = tensor->rounded ? "BF16" : real_bytes == 8 ? "F64" : "F32";
+    if (strcmp(saved->type, type) == 0) {
         memcpy(to, data, saved->end - saved->begin);
         return;
     }
     for (int64_t i = 0; i < tensor->elements; i++) {
         double value = saved_value(saved, data, i);
-        if (real_bytes == 8)
+        if (tensor->rounded)
+            ((uint16_t *)(void *)to)[i] = rounded_of(value);
+        else if (real_bytes == 8)
             ((double *)(void *)to)[i] = value;
         else
-            ((float *)(void *)to)[i] = fabs(value) < 3.4028235677973366e38 ? (float)value
-                                       : isnan(value)                      ? NAN
-                                       : value < 0                         ? -INFINITY
-                                                                           : INFINITY;
+            ((float *)(void *)to)[i] = float_of(value);
     }
 }
 

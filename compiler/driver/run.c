@@ -629,7 +629,9 @@ int run_predict(Driver *driver, const Options *options) {
     Run run;
     DlrtPart part;
     DlrtError error = {0};
-    int status = open_trained(&run, driver, options, true, &part);
+    Options forward = *options;
+    forward.inference = true;
+    int status = open_trained(&run, driver, &forward, true, &part);
     if (status != EXIT_GOOD) return status;
     const DlrtModel *m = run.model;
     int64_t n = dlrt_data_count(run.data, part);

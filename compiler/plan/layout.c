@@ -71,11 +71,11 @@ int64_t plan_stride(const Expr *address, const Index *index) {
     return stride;
 }
 
-static int64_t place_all(Ctx *ctx, Map *map, Tensor *const *tensors, uint32_t n,
-                         int64_t real_bytes) {
+static int64_t place_all(Ctx *ctx, Map *map, Tensor *const *tensors, uint32_t n, int64_t real_bytes,
+                         const Map *rounded) {
     int64_t end = 0;
     for (uint32_t i = 0; i < n; i++) {
-        int64_t bytes = tensors[i]->classes ? 4 : real_bytes;
+        int64_t bytes = tensors[i]->classes ? 4 : map_has(rounded, tensors[i]) ? 2 : real_bytes;
         int64_t *offset = ARENA_NEW(ctx->arena, int64_t);
         *offset = end;
         map_set(ctx->arena, map, tensors[i], offset);
@@ -86,9 +86,12 @@ static int64_t place_all(Ctx *ctx, Map *map, Tensor *const *tensors, uint32_t n,
 }
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,
-                    uint32_t nstates, int64_t real_bytes) {
+                    uint32_t nstates, int64_t real_bytes, const Map *rounded) {
     Layout *layout = ARENA_NEW(ctx->arena, Layout);
-    layout->params_bytes = place_all(ctx, &layout->params, params, nparams, real_bytes);
-    layout->state_bytes = place_all(ctx, &layout->states, states, nstates, real_bytes);
+    const Map none = {0};
+    if (rounded) layout->rounded = *rounded;
+    layout->params_bytes =
+        place_all(ctx, &layout->params, params, nparams, real_bytes, &layout->rounded);
+    layout->state_bytes = place_all(ctx, &layout->states, states, nstates, real_bytes, &none);
     return layout;
 }

@@ -34,6 +34,8 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     p.f->name = sym(ctx, name);
     p.f->module = m;
     p.f->f64 = options->f64;
+    for (uint32_t i = 0; i < layout->rounded.len; i++)
+        map_set(ctx->arena, &p.f->rounded, layout->rounded.entries[i].key, p.f);
     plan_nodes(&p);
     plan_operands(&p);
     plan_inline(&p);

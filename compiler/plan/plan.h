@@ -155,6 +155,7 @@ typedef struct Function {
 typedef struct Layout {
     Map params; /* Tensor* → int64_t* */
     Map states;
+    Map rounded; /* Tensor*, as a set: parameters that lie as bf16 */
     int64_t params_bytes, state_bytes;
 } Layout;
 
@@ -171,7 +172,10 @@ typedef struct PlanOptions {
 } PlanOptions;
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,
-                    uint32_t nstates, int64_t real_bytes);
+                    uint32_t nstates, int64_t real_bytes, const Map *rounded);
+/* The parameters of which a module in normal form uses nothing but products that are summed up: as
+ * a set, those that may lie rounded where they are never updated. */
+Map plan_rounded_params(Ctx *ctx, const Module *m);
 /* inputs: the tensors for call->inputs, in order. Results are the module's roots, in order. NULL
  * with messages for what cannot be compiled yet. */
 Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *inputs,

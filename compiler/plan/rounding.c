@@ -24,13 +24,34 @@ static const Node *roundable(const Planner *p, Tensor *base) {
     return node;
 }
 
-static void round_operand(Planner *p, const Expr *read) {
-    Tensor *base = plan_base(p, read->read.tensor);
-    if (!roundable(p, base)) return;
+/* It and all that lies in its memory. */
+static void set_rounded(Planner *p, Tensor *base) {
     map_set(p->ctx->arena, &p->f->rounded, base, p);
     for (uint32_t i = 0; i < p->alias_of.len; i++)
         if (p->alias_of.entries[i].value == base)
             map_set(p->ctx->arena, &p->f->rounded, p->alias_of.entries[i].key, p);
+}
+
+static void round_tensor(Planner *p, Tensor *base) {
+    if (roundable(p, base)) set_rounded(p, base);
+}
+
+/* New values that overwrite what is rounded. */
+static void round_new_values(Planner *p) {
+    for (uint32_t i = 0; i < p->in_place.len; i++)
+        if (plan_is_rounded(p->f, p->in_place.entries[i].value))
+            set_rounded(p, (Tensor *)p->in_place.entries[i].key);
+}
+
+/* A copy of what is rounded, in another order, loses nothing. */
+static void round_copies(Planner *p) {
+    for (uint32_t i = 0; i < p->nodes.len; i++) {
+        const Node *node = p->nodes.at[i];
+        if (node->reduces || !node->body || node->body->kind != EX_READ) continue;
+        const Expr *read = node->body;
+        if (!read->read.otherwise && plan_is_rounded(p->f, plan_base(p, read->read.tensor)))
+            round_tensor(p, plan_base(p, node->result));
+    }
 }
 
 static bool may_pair(const Planner *p, const Kernel *k) {
@@ -46,11 +67,51 @@ static void round_drafts(Planner *p, const Drafts *drafts) {
         const Draft *draft = drafts->all.at[i];
         if (draft->steps) round_drafts(p, draft->steps);
         if (!may_pair(p, draft->kernel)) continue;
-        round_operand(p, draft->kernel->roles.a);
-        round_operand(p, draft->kernel->roles.b);
+        round_tensor(p, plan_base(p, draft->kernel->roles.a->read.tensor));
+        round_tensor(p, plan_base(p, draft->kernel->roles.b->read.tensor));
     }
 }
 
 void plan_rounding(Planner *p) {
+    round_new_values(p);
     if (p->options->bf16 && p->options->pairs) round_drafts(p, &p->drafts);
+    if (p->options->bf16) round_copies(p);
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+typedef struct Reader {
+    Ctx *ctx;
+    Map factors, others; /* Tensor*, as sets: read as a factor of a contraction, or otherwise */
+} Reader;
+
+static void note_other(void *data, const Expr *e) {
+    Reader *reader = data;
+    if (e->kind == EX_READ) map_set(reader->ctx->arena, &reader->others, e->read.tensor, reader);
+}
+
+static void note_body(Reader *reader, const Expr *body) {
+    Ctx *ctx = reader->ctx;
+    if (body->kind != EX_CONTRACT) {
+        ir_visit(ctx, body, note_other, reader);
+        return;
+    }
+    for (uint32_t f = 0; f < body->contract.nfactors; f++) {
+        const Expr *read = body->contract.factors[f];
+        map_set(ctx->arena, &reader->factors, read->read.tensor, reader);
+        for (uint32_t d = 0; d < read->read.tensor->rank; d++)
+            ir_visit(ctx, read->read.subs[d], note_other, reader);
+    }
+}
+
+Map plan_rounded_params(Ctx *ctx, const Module *m) {
+    Reader reader = {.ctx = ctx};
+    Map rounded = {0};
+    for (uint32_t i = 0; i < m->equations.len; i++) note_body(&reader, m->equations.at[i]->body);
+    for (uint32_t i = 0; i < reader.factors.len; i++) {
+        const Tensor *tensor = reader.factors.entries[i].key;
+        if (tensor->kind == TENSOR_PARAM && !map_has(&reader.others, tensor))
+            map_set(ctx->arena, &rounded, tensor, ctx);
+    }
+    return rounded;
 }

@@ -193,8 +193,21 @@ static void check_nest(Check *c, const Kernel *nest) {
     c->nest = NULL;
 }
 
+/* What lies in one place has elements of one size there. */
+static void check_elements(const Check *c) {
+    for (uint32_t i = 0; i < c->f->buffer_of.len; i++) {
+        const Tensor *tensor = c->f->buffer_of.entries[i].key;
+        const Buffer *buffer = c->f->buffer_of.entries[i].value;
+        if (!buffer) continue;
+        DLC_ASSERT(c->ctx,
+                   plan_element_bytes(c->f, tensor) == plan_element_bytes(c->f, buffer->tensor),
+                   tensor->span);
+    }
+}
+
 static void check_buffers(Check *c) {
     const Function *f = c->f;
+    check_elements(c);
     for (uint32_t i = 0; i < f->buffers.len; i++) {
         const Buffer *a = f->buffers.at[i];
         DLC_ASSERT(c->ctx, a->offset % 64 == 0, a->tensor->span);

@@ -65,6 +65,14 @@ static void describe_ports(Header *h, const char *what, const DlrtPort *ports, u
     }
 }
 
+static const char *rounded_text(const DlrtModel *m) {
+    for (uint32_t i = 0; i < m->nparams; i++)
+        if (m->params[i].rounded)
+            return " What is bf16 has elements of\n"
+                   " * uint16_t there, half as many bytes: the upper half of a float, rounded.";
+    return "";
+}
+
 static void put_sizes(Header *h) {
     const DlrtModel *m = h->model;
     text_printf(h->out, "#define %s_BATCH %lld /* examples in a call, at most */\n", h->macro,
@@ -80,14 +88,14 @@ static void put_sizes(Header *h) {
                     (long long)m->workers);
     text_put(h->out, "\n");
     if (!m->nparams) return;
-    text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major. */\n",
-                h->real);
+    text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major.%s */\n",
+                h->real, rounded_text(m));
     for (uint32_t i = 0; i < m->nparams; i++) {
         const DlrtTensor *p = &m->params[i];
         text_printf(h->out, "#define %s_AT_%s %lld /* %s", h->macro,
                     target_identifier(h->ctx, p->name), (long long)p->offset, p->name);
         put_shape(h->out, p->rank, p->dims);
-        text_put(h->out, " */\n");
+        text_put(h->out, p->rounded ? ", bf16 */\n" : " */\n");
     }
     text_put(h->out, "\n");
 }

@@ -6,8 +6,8 @@ enum { PARAMS = 32, STATE = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const int64_t dims[] = {2, 3};
-    static const DlrtTensor params[] = {{"w", 2, dims, 6, 0}, {"b", 0, dims, 1, 16}};
-    static const DlrtTensor states[] = {{"v", 2, dims, 6, 0}};
+    static const DlrtTensor params[] = {{"w", 2, dims, 6, 0, true}, {"b", 0, dims, 1, 16, false}};
+    static const DlrtTensor states[] = {{"v", 2, dims, 6, 0, false}};
     const DlrtModel model = {.name = "m",
                              .real_bytes = 4,
                              .max_batch = 1,

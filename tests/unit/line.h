@@ -97,10 +97,10 @@ static inline void line_finish(const DlrtCall *call) {
 static inline DlrtModel line_model(void) {
     static DlrtPort inputs[1], targets[1], outputs[2];
     static const int64_t dims[] = {LINE_INPUTS};
-    static const DlrtTensor params[] = {{"dense1.w", 1, dims, LINE_INPUTS, 0},
-                                        {"dense1.b", 0, NULL, 1, LINE_B}};
-    static const DlrtTensor states[] = {{"dense1.w.v", 1, dims, LINE_INPUTS, 0},
-                                        {"dense1.b.v", 0, NULL, 1, LINE_INPUTS}};
+    static const DlrtTensor params[] = {{"dense1.w", 1, dims, LINE_INPUTS, 0, false},
+                                        {"dense1.b", 0, NULL, 1, LINE_B, false}};
+    static const DlrtTensor states[] = {{"dense1.w.v", 1, dims, LINE_INPUTS, 0, false},
+                                        {"dense1.b.v", 0, NULL, 1, LINE_INPUTS, false}};
     static const char *const metrics[] = {"rmse"};
     inputs[0] = test_port("x", DIMS(LINE_INPUTS), 0);
     inputs[0].dims = dims;

@@ -220,7 +220,7 @@ static void rig_plan(Rig *r) {
                            .workers = RIG_WORKERS,
                            .split_all = rig_divides,
                            .nest_all = r->nest_all};
-    r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4);
+    r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4, NULL);
     r->f = plan_function(&r->ctx, r->m, "run", inputs, ninputs, r->layout, &options);
     plan_verify(&r->ctx, r->f);
     Text text = text_new(r->ctx.arena);
