@@ -124,7 +124,8 @@ static void describe_kernels(Bench *b) {
             (DlcBenchKernel){.name = k->name,
                              .kind = kind_of(k),
                              .line = line_of(b, k->span),
-                             .flops = summary_kernel_flops(k, b->pipeline.sema.max_batch)};
+                             .flops = summary_kernel_flops(k, b->pipeline.sema.max_batch),
+                             .pairs_flops = summary_pairs_flops(k, b->pipeline.sema.max_batch)};
     }
     find_parts(b);
     traffic_of(b->ctx, b->f, b->kernels);
@@ -172,6 +173,7 @@ static bool compile_probes(Bench *b) {
     if (!jit) return false;
     vec_push(b->ctx->arena, &b->dlc->jits, jit);
     b->out->fma = find_probe(b, jit, "fma");
+    if (b->pipeline.bf16 && machine->has_bf16) b->out->pairs = find_probe(b, jit, "pairs");
     b->out->read = find_probe(b, jit, "read");
     b->out->triad = find_probe(b, jit, "triad");
     return !diag_failed(b->ctx);

@@ -153,13 +153,15 @@ typedef struct DlcTouch {
 typedef struct DlcBenchKernel {
     const char *name, *kind; /* "dense1.y", "contract" */
     unsigned line;           /* of the file, where it comes from; 0: nowhere in it */
-    DlcPart part; /* what the loss needs is forward; what only writes new values, update */
-    double flops; /* for a whole batch */
+    DlcPart part;       /* what the loss needs is forward; what only writes new values, update */
+    double flops;       /* for a whole batch */
+    double pairs_flops; /* of these: in pairs of bf16 */
     size_t ntouches;
     const DlcTouch *touches;
     DlrtFunction *run;
 } DlcBenchKernel;
-/* Measures the machine: multiply-adds in registers, `flops_of_turn` in each of the turns; reading
+/* Measures the machine: multiply-adds in registers, `flops_of_turn` in each of the turns; the same
+ * with pairs of bf16, where kernels may have them (else NULL); reading
  * `vectors` vectors; a = b + s * c on three arrays of that many vectors. The number of vectors is a
  * multiple of 8, the memory aligned to 64 bytes. */
 typedef void DlcProbe(void *memory, int64_t vectors, int64_t turns);
@@ -169,8 +171,8 @@ typedef struct DlcBench {
     const DlcBenchKernel *kernels;
     const char *cpu;
     int64_t vector_bytes, l1_bytes, l2_bytes, l3_bytes; /* l3_bytes 0: not known, or none */
-    double flops_of_turn;
-    DlcProbe *fma, *read, *triad;
+    double flops_of_turn;                               /* twice as many with pairs */
+    DlcProbe *fma, *pairs, *read, *triad;
 } DlcBench;
 DLC_API const DlcBench *dlc_bench(Dlc *dlc, const DlcOptions *options);
 

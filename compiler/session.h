@@ -40,6 +40,8 @@ Planned *session_plan(Dlc *dlc, const DlcOptions *options, PipelineOptions *pipe
 const DlrtModel *session_compile(Dlc *dlc, const Planned *planned, const PipelineOptions *pipeline);
 /* Operations of a kernel, its steps included, for n examples. */
 double summary_kernel_flops(const Kernel *k, int64_t n);
+/* Those of them that are done in pairs of bf16. */
+double summary_pairs_flops(const Kernel *k, int64_t n);
 /* Planned functions in this process, each compiled when it is first called unless the options say
  * `at_once`. NULL after a message. */
 Jit *session_jit(Dlc *dlc, const char *name, Function *const *functions, uint32_t nfunctions,

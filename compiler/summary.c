@@ -81,6 +81,12 @@ double summary_kernel_flops(const Kernel *k, int64_t n) {
     return flops;
 }
 
+double summary_pairs_flops(const Kernel *k, int64_t n) {
+    double flops = k->blocking.pair ? k->flops + k->example_flops * (double)n : 0;
+    for (uint32_t i = 0; i < k->nsteps; i++) flops += summary_pairs_flops(k->steps[i], n);
+    return flops;
+}
+
 static double step_flops(const Function *f, int64_t n) {
     double flops = 0;
     for (uint32_t i = 0; f && i < f->kernels.len; i++)

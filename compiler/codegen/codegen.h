@@ -25,8 +25,9 @@ LLVMModuleRef codegen_module(Ctx *ctx, LLVMContextRef llvm, const char *model,
                              Function *const *functions, uint32_t nfunctions,
                              const Machine *machine);
 /* What a machine can do, as functions `dl.probe.NAME(ptr memory, i64 vectors, i64 turns)`: `fma`
- * does independent chains of multiply-adds, *flops in a turn; `read` sums the vectors; `triad` does
- * a = b + s * c on three arrays of that many vectors, a multiple of PROBE_VECTORS. */
+ * does independent chains of multiply-adds, *flops in a turn; `pairs` of products of pairs of bf16,
+ * on machines that have them; `read` sums the vectors; `triad` does a = b + s * c on three arrays
+ * of that many vectors, a multiple of PROBE_VECTORS. */
 #define PROBE_VECTORS 8
 LLVMModuleRef codegen_probe(Ctx *ctx, LLVMContextRef llvm, const Machine *machine, bool f64,
                             double *flops);

@@ -1,7 +1,7 @@
 /* codegen/probe.c: functions that measure what a machine can do at most, made with the vectors that
  * kernels are made with.
  *
- * in:   a Machine      out: an LLVM module with `dl.probe.fma`, `.read` and `.triad`
+ * in:   a Machine      out: an LLVM module with `dl.probe.fma`, `.pairs`, `.read` and `.triad`
  */
 #include "codegen/emit.h"
 
@@ -55,6 +55,20 @@ static void probe_fma(Gen *g) {
     store_sum(g, acc, chains);
 }
 
+/* The same with products of pairs: acc = 0.25 * 0.5 * 2 + acc, which stays finite for long. */
+static void probe_pairs(Gen *g) {
+    LLVMValueRef acc[32], next[32];
+    uint32_t chains = chains_of(g->machine);
+    begin(g, "pairs");
+    LLVMValueRef a = gen_splat(g, gen_i32(g, 0x3e803e80), g->lanes);
+    LLVMValueRef b = gen_splat(g, gen_i32(g, 0x3f003f00), g->lanes);
+    Loop loop = loop_begin(g, gen_i64(g, 0), parameter(g, TURNS), gen_i64(g, 1), "turn");
+    for (uint32_t i = 0; i < chains; i++) acc[i] = loop_carry(g, &loop, real_splat(g, i + 1));
+    for (uint32_t i = 0; i < chains; i++) next[i] = bfloat_dot(g, acc[i], a, b);
+    loop_end(g, &loop, next, acc);
+    store_sum(g, acc, chains);
+}
+
 static void probe_read(Gen *g) {
     LLVMValueRef sums[PROBE_VECTORS], inner_sums[PROBE_VECTORS], next[PROBE_VECTORS];
     begin(g, "read");
@@ -97,6 +111,7 @@ LLVMModuleRef codegen_probe(Ctx *ctx, LLVMContextRef llvm, const Machine *machin
     Gen g = gen_open(ctx, llvm, "probe", machine);
     gen_reals(&g, f64);
     probe_fma(&g);
+    if (machine->has_bf16 && !f64) probe_pairs(&g);
     probe_read(&g);
     probe_triad(&g);
     *flops = 2.0 * chains_of(machine) * g.lanes;

@@ -68,7 +68,8 @@ static bool predict_kernels(Bench *b) {
         BenchKernel *k = &b->kernels[i];
         *k = (BenchKernel){.plan = plan, .old = NAN};
         for (size_t t = 0; t < plan->ntouches; t++) k->bytes += plan->touches[t].bytes;
-        k->compute = plan->flops / b->limits.flops;
+        k->compute = (plan->flops - plan->pairs_flops) / b->limits.flops;
+        if (plan->pairs_flops > 0) k->compute += plan->pairs_flops / b->limits.pairs_flops;
         k->memory = bench_memory_time(&b->limits, plan->touches, plan->ntouches);
         if (b->has_old) k->old = bench_old_kernel(&b->old, plan->name, namesakes(b, i));
     }

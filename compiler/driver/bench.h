@@ -26,7 +26,8 @@ enum { MEMORY_LEVELS = 4 };
 typedef struct Limits {
     const DlrtParallel *parallel; /* NULL: one thread */
     int64_t threads;
-    double flops; /* a second */
+    double flops;       /* a second */
+    double pairs_flops; /* in pairs of bf16; 0: not asked for, or none */
     uint32_t nlevels;
     MemoryLevel levels[MEMORY_LEVELS];
 } Limits;

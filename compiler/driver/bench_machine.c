@@ -93,6 +93,8 @@ bool bench_machine(const DlcBench *plan, const DlrtParallel *parallel, int64_t t
     if (!memory) return false;
     Probe fma = {.run = plan->fma, .memory = memory, .share = PAGE, .turns = WARM_TURNS};
     limits->flops = best_rate(limits, fma) * plan->flops_of_turn;
+    fma.run = plan->pairs;
+    if (fma.run) limits->pairs_flops = best_rate(limits, fma) * plan->flops_of_turn * 2;
     for (uint32_t i = 0; i < limits->nlevels; i++)
         measure_level(plan, limits, &limits->levels[i], memory);
     free(memory);

@@ -56,8 +56,9 @@ static void show_machine(const Bench *b) {
     printf("machine   %s, vectors of %lld bits, %lld thread%s\n", b->plan->cpu,
            (long long)b->plan->vector_bytes * 8, (long long)b->limits.threads,
            b->limits.threads == 1 ? "" : "s");
-    printf("          %.1f GFLOP/s in registers; GB/s reading, and in a = b + s * c:\n",
-           b->limits.flops * 1e-9);
+    printf("          %.1f GFLOP/s in registers", b->limits.flops * 1e-9);
+    if (b->plan->pairs) printf(", %.1f in pairs of bf16", b->limits.pairs_flops * 1e-9);
+    printf("; GB/s reading, and in a = b + s * c:\n");
     for (uint32_t i = 0; i < b->limits.nlevels; i++) {
         const MemoryLevel *level = &b->limits.levels[i];
         printf("          %-8s", level->name);
@@ -175,6 +176,7 @@ static void json_machine(const Bench *b) {
     printf(",\"vector_bits\":%lld,\"threads\":%lld", (long long)b->plan->vector_bytes * 8,
            (long long)b->limits.threads);
     put_number("peak_gflops", b->limits.flops * 1e-9);
+    if (b->plan->pairs) put_number("peak_pairs_gflops", b->limits.pairs_flops * 1e-9);
     const MemoryLevel *memory = &b->limits.levels[b->limits.nlevels - 1];
     put_number("bandwidth_gbs", fmax(memory->read, memory->triad) * 1e-9);
     printf(",\"memory\":[");
