@@ -70,12 +70,19 @@ Value vecmath_expm1(const Math *m, Value x) {
     return math_select(m, zero, x, value);
 }
 
-/* With e = exp(-|x|): 1 / (1 + e), or e / (1 + e) for negative x. */
+/* With e = exp(-|x|): 1 / (1 + e), or e / (1 + e) for negative x. There the quotient can have an
+ * ulp half of e's, relative to it: what 1 + y lost in e is put back, as a part `lost` / (1 + y) of
+ * e. */
 Value vecmath_logistic(const Math *m, Value x) {
-    Value one = math_number(m, 1);
-    Value e = vecmath_exp(m, math_neg(m, math_abs(m, x)), NULL);
+    Value one = math_number(m, 1), n;
+    Value y = reduced_expm1(m, limited(m, math_neg(m, math_abs(m, x))), NULL, false, &n);
+    Value e = scaled(m, y, n);
+    Value lost = math_sub(m, y, math_sub(m, math_add(m, y, one), one));
+    Value inverse = math_fma(m, math_sub(m, y, one), y, one); /* 1 - y + y^2, near 1 / (1 + y) */
     Value negative = math_less(m, x, math_number(m, 0));
-    return math_div(m, math_select(m, negative, e, one), math_add(m, one, e));
+    Value part = math_select(m, negative, math_mul(m, lost, inverse), math_number(m, 0));
+    Value q = math_div(m, math_select(m, negative, e, one), math_add(m, one, e));
+    return math_fma(m, q, part, q);
 }
 
 /* max(x, 0) + log1p(exp(-|x|)) */
