@@ -197,6 +197,8 @@ const DlcBench *bench_compile(Dlc *dlc, const DlcOptions *options) {
     if (!b.planned) return NULL;
     b.f = b.planned->step ? b.planned->step : b.planned->forward;
     b.out = ARENA_NEW(b.ctx->arena, DlcBench);
+    b.out->arena_bytes = b.f->arena_bytes;
+    b.out->live_bytes = b.f->live_bytes;
     describe_machine(&b);
     describe_kernels(&b);
     if (!compile_kernels(&b) || !compile_probes(&b)) return NULL;

@@ -173,6 +173,7 @@ typedef struct DlcBench {
     int64_t vector_bytes, l1_bytes, l2_bytes, l3_bytes; /* l3_bytes 0: not known, or none */
     double flops_of_turn;                               /* twice as many with pairs */
     DlcProbe *fma, *pairs, *read, *triad;
+    int64_t arena_bytes, live_bytes; /* of the step; what of it is needed at one time */
 } DlcBench;
 DLC_API const DlcBench *dlc_bench(Dlc *dlc, const DlcOptions *options);
 

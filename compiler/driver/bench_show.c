@@ -43,13 +43,27 @@ static void put_time(double seconds) {
         printf("%8.3f ms", seconds * 1e3);
 }
 
-static void put_bytes_short(double bytes) {
+/* Right-aligned to `width`; the units below each other, unless width is 0. */
+static void show_bytes(double bytes, int width) {
     if (bytes < 10 * 1024)
-        printf("%7.0f B  ", bytes);
+        printf("%*.0f B%s", width, bytes, width ? "  " : "");
     else if (bytes < 10 * 1024 * 1024)
-        printf("%7.0f KiB", bytes / 1024);
+        printf("%*.0f KiB", width, bytes / 1024);
     else
-        printf("%7.0f MiB", bytes / 1024 / 1024);
+        printf("%*.0f MiB", width, bytes / 1024 / 1024);
+}
+
+static void show_memory(const Bench *b) {
+    const DlrtModel *m = b->model;
+    printf("memory    arena ");
+    show_bytes((double)b->plan->arena_bytes, 0);
+    printf(" (");
+    show_bytes((double)b->plan->live_bytes, 0);
+    printf(" live at one time), parameters ");
+    show_bytes((double)(m->params_elements * m->real_bytes), 0);
+    printf(", state ");
+    show_bytes((double)(m->state_elements * m->real_bytes), 0);
+    putchar('\n');
 }
 
 static void show_machine(const Bench *b) {
@@ -62,9 +76,10 @@ static void show_machine(const Bench *b) {
     for (uint32_t i = 0; i < b->limits.nlevels; i++) {
         const MemoryLevel *level = &b->limits.levels[i];
         printf("          %-8s", level->name);
-        put_bytes_short((double)level->bytes);
+        show_bytes((double)level->bytes, 7);
         printf(" %8.1f %8.1f\n", level->read * 1e-9, level->triad * 1e-9);
     }
+    show_memory(b);
     printf("compiled  in %.1f ms, and %.1f ms to start\n\n", b->compile * 1e3, b->startup * 1e3);
 }
 
@@ -79,7 +94,7 @@ static void show_kernel(const Bench *b, const BenchKernel *k) {
         printf(" %8.2f ", k->plan->flops / k->time.least * 1e-9);
     else
         printf(" %8s ", "-");
-    put_bytes_short(k->bytes);
+    show_bytes(k->bytes, 7);
     put_time(predicted(k));
     printf(" %s", k->compute >= k->memory ? "flop" : "byte");
     if (has_rate(k))
@@ -122,7 +137,7 @@ static void show_total(const Bench *b, const char *name, Timed time, const Total
     put_time(time.least);
     if (t) {
         printf(" %8.2f ", time.least > 0 ? t->flops / time.least * 1e-9 : 0);
-        put_bytes_short(t->bytes);
+        show_bytes(t->bytes, 7);
         put_time(t->predicted);
         printf("      %5.0f %%", time.least > 0 ? 100 * t->predicted / time.least : 0);
     }
@@ -214,6 +229,11 @@ static void json_totals(const Bench *b) {
     double forward = b->trains ? bench_part_time(b, DLC_PART_FORWARD) : b->inference.median;
     put_number("compile_ms", b->compile * 1e3);
     put_number("startup_ms", b->startup * 1e3);
+    const DlrtModel *m = b->model;
+    put_number("arena_bytes", (double)b->plan->arena_bytes);
+    put_number("live_bytes", (double)b->plan->live_bytes);
+    put_number("params_bytes", (double)(m->params_elements * m->real_bytes));
+    put_number("state_bytes", (double)(m->state_elements * m->real_bytes));
     put_number("forward_ms", forward * 1e3);
     put_number("backward_ms", b->trains ? bench_part_time(b, DLC_PART_BACKWARD) * 1e3 : NAN);
     put_number("update_ms", b->trains ? bench_part_time(b, DLC_PART_UPDATE) * 1e3 : NAN);

@@ -188,6 +188,24 @@ static void place_workspaces(Planner *p) {
     f->arena_bytes = f->workspace_offset + f->workspace_bytes;
 }
 
+/* The most that buffers of the arena hold while one kernel runs. */
+static int64_t most_live(const Planner *p) {
+    const Function *f = p->f;
+    int64_t *change = ARENA_ARRAY(p->ctx->arena, int64_t, f->kernels.len + 1);
+    for (uint32_t i = 0; i < f->buffers.len; i++) {
+        const Buffer *buffer = f->buffers.at[i];
+        if (buffer->place != PLACE_ARENA) continue;
+        change[buffer->first] += aligned(buffer->bytes);
+        change[buffer->last + 1] -= aligned(buffer->bytes);
+    }
+    int64_t live = 0, most = 0;
+    for (uint32_t i = 0; i < f->kernels.len; i++) {
+        live += change[i];
+        if (live > most) most = live;
+    }
+    return most;
+}
+
 static void place_arena(Planner *p) {
     Function *f = p->f;
     Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, f->buffers.len + 1);
@@ -203,6 +221,7 @@ static void place_arena(Planner *p) {
         if (f->buffers.at[i]->place == PLACE_ARENA)
             f->buffers.at[i]->offset = intervals[n++].offset;
     place_workspaces(p);
+    f->live_bytes = most_live(p) + f->workspace_bytes;
 }
 
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout) {

@@ -11,6 +11,7 @@
 #include "plan/private.h"
 
 enum {
+    LEAST_PARTS = 4,
     MOST_PARTS = 8,
     PART_CYCLES = 4000, /* worth it to begin a part: about a microsecond */
 };
@@ -30,19 +31,22 @@ static bool is_plain_fold(ReduceOp op) {
     return op == REDUCE_SUM || op == REDUCE_PROD || op == REDUCE_MAX || op == REDUCE_MIN;
 }
 
-/* In how many parts; less than 2: in one. */
-static int64_t wanted_parts(Planner *p, Kernel *k) {
+/* In how many parts; 0 or 1: it stays whole. */
+static int64_t wanted_parts(Planner *p, const Kernel *k) {
     if (k->kind != KERNEL_REDUCE && k->kind != KERNEL_CONTRACT) return 0;
     if (!examples_of(k) || !is_plain_fold(k->op)) return 0;
     for (uint32_t i = 0; i < k->nalso; i++)
         if (!is_plain_fold(k->also[i].op)) return 0;
     if (p->options->split_all) return p->m->max_batch < MOST_PARTS ? p->m->max_batch : MOST_PARTS;
-    plan_cycles(p, k);
+    Kernel sums = *k; /* what is done with the results is not divided */
+    sums.nstores = 0;
+    plan_cycles(p, &sums);
     double results = plan_points(p, k->free, k->nfree) * (1 + k->nalso);
-    double parts = most_added * k->cycles * CYCLE_ELEMENTS / results;
-    if (parts > k->cycles / PART_CYCLES) parts = k->cycles / PART_CYCLES;
+    double parts = most_added * sums.cycles * CYCLE_ELEMENTS / results;
+    if (parts > sums.cycles / PART_CYCLES) parts = sums.cycles / PART_CYCLES;
     if (parts > MOST_PARTS) parts = MOST_PARTS;
-    return parts > (double)p->m->max_batch ? p->m->max_batch : (int64_t)parts;
+    if (parts > (double)p->m->max_batch) parts = (double)p->m->max_batch;
+    return parts < LEAST_PARTS ? 0 : (int64_t)parts;
 }
 
 /* ---- the two kernels ---------------------------------------------------------------------------

@@ -1,17 +1,17 @@
 /* plan/print.c: a planned function as text.
  *
- *     function step: 2 kernels, 4352 bytes of arena (256 workspace)
+ *     function step: 2 kernels, 4352 bytes of arena (256 workspace), 4352 live
  *     kernel h[batch, u] along u
  *       contract sum[i] x[batch, i] * w[u, i]
  *       then h = max(_ + b[u], 0)
  *     buffers
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
- * `in blocks of 4 turns of k`: a contraction sums so many turns at a time. `8 parts of batch`
- * behind the vectorised index: so many threads can compute the kernel, each a range of batch;
- * `summed apart`: each has a result of its own, and the next kernel reduces these. `_`
- * is what the kernel has reduced to at its point, `_2` the second of several reductions. `then` is
- * written to memory, `let` is not; `w.new (in w)` overwrites w.
+ * `live` is the most that is needed at one time. `in blocks of 4 turns of k`: a contraction sums so
+ * many turns at a time. `8 parts of batch` behind the vectorised index: so many threads can compute
+ * the kernel, each a range of batch; `summed apart`: each has a result of its own, and the next
+ * kernel reduces these. `_` is what the kernel has reduced to at its point, `_2` the second of
+ * several reductions. `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -163,8 +163,9 @@ static void put_buffer(Text *out, const Function *f, const Buffer *buffer) {
 
 void plan_print(Ctx *ctx, Text *out, const Function *f) {
     Printer p = {.ctx = ctx, .out = out, .f = f};
-    text_printf(out, "function %s: %u kernels, %lld bytes of arena (%lld workspace)\n", f->name,
-                f->kernels.len, (long long)f->arena_bytes, (long long)f->workspace_bytes);
+    text_printf(out, "function %s: %u kernels, %lld bytes of arena (%lld workspace), %lld live\n",
+                f->name, f->kernels.len, (long long)f->arena_bytes, (long long)f->workspace_bytes,
+                (long long)f->live_bytes);
     for (uint32_t i = 0; i < f->kernels.len; i++) put_kernel(&p, f->kernels.at[i], "");
     text_put(out, "buffers\n");
     for (uint32_t i = 0; i < f->buffers.len; i++) put_buffer(out, f, f->buffers.at[i]);

@@ -40,6 +40,7 @@ def check_training(dlc, model, old):
     for key in ("peak_gflops", "bandwidth_gbs", "forward_ms", "backward_ms", "step_ms", "compile_ms", "inference_ms",
                 "inference_one_ms", "predicted_ms", "roofline", "flops", "bytes"):
         expect(said[key] > 0, f"{key}: {said[key]}")
+    expect(said["live_bytes"] <= said["arena_bytes"] <= 1.3 * said["live_bytes"], f"arena: {said['arena_bytes']}")
     summary = json.loads(run(dlc, "summary", model, "--batch", "20", "--json").stdout)
     expect(abs(said["flops"] - summary["flops"]) <= 0.5, f"{said['flops']} FLOP, the summary has {summary['flops']}")
     expect(abs(sum(k["flops"] for k in kernels) - said["flops"]) <= 0.5, "the kernels' FLOP are not the step's")
