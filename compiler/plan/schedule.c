@@ -312,9 +312,10 @@ void plan_vector(Planner *p, Kernel *k) {
 /* ---- predictions ------------------------------------------------------------------------------
  */
 
-/* Two multiply-adds of vectors a cycle, and what is lost around them. */
+/* Two multiply-adds of vectors a cycle, of pairs or not, and what is lost around them. */
 static double contraction_cycles(Planner *p, const Kernel *k) {
     double points = plan_points(p, k->free, k->nfree) * plan_points(p, k->over, k->nover);
+    if (k->blocking.pair) points /= 2;
     return 1.2 * points / (2.0 * (double)(k->vector ? p->lanes : 1));
 }
 
