@@ -251,6 +251,23 @@ static bool check_number(const Npy *npy, const DlrtPort *port, int64_t row, doub
                      (long long)row + 1, value, port->name, (long long)port->classes - 1);
 }
 
+/* The usual array, floats of this machine in C order: number by number it would take as long as
+ * compiling a small model. False where it is another, or one of them is not finite. */
+static bool copy_floats(const Npy *npy, const DlrtPort *port, int64_t count, double *values) {
+    const uint16_t one = 1;
+    bool is_little = *(const unsigned char *)&one == 1;
+    if (npy->kind != 'f' || npy->size != 4 || npy->fortran || port->classes) return false;
+    if (npy->big_endian == is_little) return false;
+    float none = 0;
+    for (int64_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, npy->at + i * (int64_t)sizeof value, sizeof value);
+        none += value * 0; /* not a number from the first on that is not finite */
+        values[i] = value;
+    }
+    return none == 0;
+}
+
 /* Bytes stay bytes; other numbers become doubles until they are what the model wants. */
 static bool read_values(Npy *npy, const DlrtPort *port, Block *block) {
     bool bytes = npy->size == 1 && npy->kind != 'i';
@@ -258,6 +275,8 @@ static bool read_values(Npy *npy, const DlrtPort *port, Block *block) {
     int64_t count = size_product(npy->rows, npy->elements);
     void *values = pool_take(reader_pool(npy->loader, type), count, bytes ? 1 : sizeof(double));
     if (!values) return error_memory(npy->loader->error, "the values of an array");
+    *block = (Block){type, npy->path, npy->rows, npy->elements, npy->elements, values};
+    if (copy_floats(npy, port, count, values)) return true;
     for (int64_t row = 0; row < npy->rows; row++)
         for (int64_t e = 0; e < npy->elements; e++) {
             double value = number_at(npy, place_of(npy, row, e));
@@ -268,7 +287,6 @@ static bool read_values(Npy *npy, const DlrtPort *port, Block *block) {
             else
                 ((double *)values)[at] = value;
         }
-    *block = (Block){type, npy->path, npy->rows, npy->elements, npy->elements, values};
     return true;
 }
 

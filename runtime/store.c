@@ -70,8 +70,20 @@ static bool fits(double value, uint32_t real_bytes) {
     return real_bytes == 8 ? isfinite(value) : fabs(value) < FLOAT_LIMIT;
 }
 
+/* The usual case, in a loop without branches; false when one of them does not fit. */
+static bool store_floats(const PortData *p, const double *row, float *to) {
+    bool good = true;
+    for (int64_t e = 0; e < p->elements; e++) {
+        double value = (row[e] - p->center[e]) * p->factor[e] + p->offset[e];
+        good &= fabs(value) < FLOAT_LIMIT;
+        to[e] = (float)value;
+    }
+    return good;
+}
+
 /* False when a value does not fit the model's type. */
 static bool store_row(const PortData *p, uint32_t real_bytes, const double *row, void *to) {
+    if (!p->classes && real_bytes == 4 && store_floats(p, row, to)) return true;
     bool good = true;
     for (int64_t e = 0; e < p->elements; e++) {
         if (p->classes) {
