@@ -235,6 +235,19 @@ static void choose_tile(Contract *c) {
         c->columns--;
 }
 
+/* Where the number of rows is not known before it runs, what is left behind the full tiles takes
+ * tiles of all smaller sizes, each code of its own; not so where tiles that are little smaller
+ * divide the usual number. */
+static void avoid_rest(Contract *c) {
+    if (!c->row || c->row->turns >= 0 || c->form == FORM_DOT) return;
+    int64_t usual = contract_turns(c->g, c->row);
+    for (uint32_t rows = c->rows; 3 * rows >= 2 * c->rows; rows--)
+        if (usual % rows == 0) {
+            c->rows = rows;
+            return;
+        }
+}
+
 /* ---- the stores of a tile ---------------------------------------------------------------------
  */
 
@@ -479,6 +492,7 @@ static Contract arranged_as_whole(Gen *g, const Kernel *k) {
 void kernel_contract(Gen *g, const Kernel *k) {
     Contract c = arranged_as_whole(g, k);
     choose_tile(&c);
+    avoid_rest(&c);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
     for (uint32_t i = 0; i < c.sums.len; i++) /* sums run from where the part begins */
