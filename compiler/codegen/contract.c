@@ -255,7 +255,7 @@ static void avoid_rest(Contract *c) {
 static void choose_stores(Contract *c) {
     Gen *g = c->g;
     uint32_t weight = scalar_stores_weight(g, c->kernel);
-    c->by_loop = c->rows > 2 && weight * c->rows * c->columns > 200;
+    c->by_loop = c->rows > 2 && weight * c->rows * c->columns > 150;
     if (!c->by_loop) return;
     uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
     uint32_t reals = c->rows * width;
