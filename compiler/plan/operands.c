@@ -6,7 +6,8 @@
  *     without a guard: borders in storage instead of branches in loops;
  *   - h[t-1, v] else 0 in a contraction of a recurrence over t: a tensor without time that is zero
  *     at first and is overwritten at the end of each step;
- *   - h.before[v] * w[u, v] in a recurrence: w is transposed once, before, so that no step has to.
+ *   - h.before[v] * w[u, v] in a recurrence: w is transposed once, before, so that no step has to;
+ *     and rounded, where products are of rounded numbers.
  */
 #include "plan/private.h"
 
@@ -164,8 +165,9 @@ static const Expr *without_time(Planner *p, const Node *node, const Expr *read, 
 enum { SHORTEST_SCAN = 4 };
 
 /* The dimensions of what is read, such that one that is not summed is last. False when it is
- * already, or when there is none, or no plain permutation. */
-static bool turn_dims(const Node *node, const Expr *read, uint32_t *order) {
+ * already, unless the copy will be a rounded one, or when there is none, or no plain permutation.
+ */
+static bool turn_dims(const Planner *p, const Node *node, const Expr *read, uint32_t *order) {
     uint32_t rank = read->read.tensor->rank, n = 0, last = rank;
     for (uint32_t d = 0; d < rank; d++) {
         const Expr *sub = read->read.subs[d];
@@ -175,7 +177,8 @@ static bool turn_dims(const Node *node, const Expr *read, uint32_t *order) {
             return false;
         if (!plan_contains(node->over, node->nover, index)) last = d;
     }
-    if (last + 1 >= rank) return false;
+    bool rounds = p->options->bf16 && p->options->pairs && read->read.tensor->kind == TENSOR_PARAM;
+    if (last == rank || (last + 1 == rank && !rounds)) return false;
     for (uint32_t summed = 0; summed < 2; summed++)
         for (uint32_t d = 0; d < rank; d++) {
             Index *index = plan_index_alone(read->read.subs[d]);
@@ -194,7 +197,7 @@ static const Expr *turned(Planner *p, const Node *node, const Expr *read, Carrie
     if (!node->time || node->time->extent < SHORTEST_SCAN || read->read.otherwise) return read;
     if (definition && (definition->scan.group == node->scan.group || definition->is_pinned))
         return read;
-    if (!turn_dims(node, read, order)) return read;
+    if (!turn_dims(p, node, read, order)) return read;
     int64_t *dims = ARENA_ARRAY(ctx->arena, int64_t, rank);
     for (uint32_t i = 0; i < rank; i++) dims[i] = from->dims[order[i]];
     const char *name = arena_printf(ctx->arena, "%s.turned", from->name);
