@@ -17,7 +17,7 @@ const DlcAdvance *dlc_advance(Dlc *dlc, const DlcOptions *options) {
     const Layout *layout = plan_layout(ctx, model->params.at, model->params.len, states.at,
                                        states.len, options->f64 ? 8 : 4, NULL);
     PlanOptions plan = pipeline_plan_options(&pipeline);
-    ctx->stage = "plan";
+    ctx_enter(ctx, "plan");
     Function *functions[] = {plan_function(ctx, start, "start", NULL, 0, layout, &plan),
                              plan_function(ctx, m, "advance", &input, 1, layout, &plan)};
     if (!functions[0] || !functions[1] || diag_failed(ctx)) return NULL;

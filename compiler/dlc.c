@@ -16,6 +16,7 @@ Dlc *dlc_open(void) {
     Dlc *dlc = calloc(1, sizeof *dlc);
     if (!dlc) return NULL;
     ctx_init(&dlc->ctx);
+    dlc->ctx.stage = "library";
     dlc->program = sema_program(&dlc->ctx);
     return dlc;
 }
@@ -31,6 +32,16 @@ unsigned dlc_show_messages(Dlc *dlc, FILE *out, bool color, bool json) {
     unsigned errors = dlc->ctx.diags.errors;
     diag_show(&dlc->ctx, out, color, json);
     return errors;
+}
+
+size_t dlc_stages(Dlc *dlc, const DlcStage **stages) {
+    Ctx *ctx = &dlc->ctx;
+    ctx_enter(ctx, ctx->stage);
+    DlcStage *copy = ARENA_ARRAY(ctx->arena, DlcStage, ctx->times.len + 1);
+    for (uint32_t i = 0; i < ctx->times.len; i++)
+        copy[i] = (DlcStage){ctx->times.at[i].stage, ctx->times.at[i].seconds};
+    *stages = copy;
+    return ctx->times.len;
 }
 
 typedef Vec(DlcMessage) Messages;
@@ -59,11 +70,11 @@ size_t dlc_messages(Dlc *dlc, const DlcMessage **messages) {
 static bool declare(Dlc *dlc, const Source *source) {
     Ctx *ctx = &dlc->ctx;
     SyntaxFile *file = ARENA_NEW(ctx->arena, SyntaxFile);
-    ctx->stage = "syntax";
+    ctx_enter(ctx, "syntax");
     *file = syntax_parse(ctx, source);
     if (ctx->verify) syntax_verify(ctx, file->tree);
     vec_push(ctx->arena, &dlc->files, file);
-    ctx->stage = "sema";
+    ctx_enter(ctx, "sema");
     sema_declare(ctx, dlc->program, file);
     return !diag_failed(ctx);
 }
@@ -251,12 +262,12 @@ static LLVMModuleRef object_module(Dlc *dlc, LLVMContextRef llvm, const Planned 
     Ctx *ctx = &dlc->ctx;
     Function *functions[3];
     uint32_t n = exported(planned, functions);
-    ctx->stage = "codegen";
+    ctx_enter(ctx, "codegen");
     LLVMModuleRef module =
         codegen_module(ctx, llvm, planned->model->name, functions, n, pipeline->machine);
     if (!module || diag_failed(ctx)) return NULL;
     codegen_export(ctx, llvm, module, planned->model, functions, n, pipeline->f64);
-    ctx->stage = "target";
+    ctx_enter(ctx, "target");
     if (optimize && !target_optimize(ctx, module, pipeline->machine)) return NULL;
     return module;
 }

@@ -51,6 +51,13 @@ typedef enum DlcTyped { DLC_TYPED_DONE, DLC_TYPED_UNFINISHED, DLC_TYPED_FAILED }
  * expression, whose value is printed to `out`. */
 DLC_API DlcTyped dlc_type(Dlc *dlc, const char *text, FILE *out);
 
+/* Where the time since dlc_open went: the stages, in the order in which they began first. */
+typedef struct DlcStage {
+    const char *name;
+    double seconds;
+} DlcStage;
+DLC_API size_t dlc_stages(Dlc *dlc, const DlcStage **stages);
+
 /* The models, in order of definition. */
 DLC_API size_t dlc_models(Dlc *dlc, const char *const **names);
 

@@ -54,7 +54,7 @@ static Function *plan_check(Check *c, Model *model, const char *name, Tensor *co
     const Layout *layout = plan_layout(ctx, model->params.at, model->params.len, model->states.at,
                                        model->states.len, 8, NULL);
     PlanOptions plan = pipeline_plan_options(&c->pipeline);
-    ctx->stage = "plan";
+    ctx_enter(ctx, "plan");
     Function *f = plan_function(ctx, model->train, name, all, nports + nextra, layout, &plan);
     if (f && ctx->verify) plan_verify(ctx, f);
     return diag_failed(ctx) ? NULL : f;

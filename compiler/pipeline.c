@@ -7,7 +7,7 @@
 
 Model *pipeline_expand(Ctx *ctx, Program *program, const char *name,
                        const PipelineOptions *options) {
-    ctx->stage = "sema";
+    ctx_enter(ctx, "sema");
     Model *model = sema_model(ctx, program, name, &options->sema);
     if (!model || diag_failed(ctx)) return NULL;
     Module *modules[] = {model->init, model->train, model->infer, model->evaluate, model->finish};
@@ -17,7 +17,7 @@ Model *pipeline_expand(Ctx *ctx, Program *program, const char *name,
 }
 
 static bool normalize(Ctx *ctx, Module *m) {
-    ctx->stage = "ir";
+    ctx_enter(ctx, "ir");
     ir_normalize(ctx, m);
     if (diag_failed(ctx)) return false;
     if (ctx->verify) ir_verify(ctx, m, true);
@@ -42,7 +42,7 @@ bool pipeline_differentiate(Ctx *ctx, Model *model) {
     Module *m = model->train;
     if (!m || !m->loss) return true;
     if (!pipeline_normalize(ctx, m)) return false;
-    ctx->stage = "diff";
+    ctx_enter(ctx, "diff");
     diff_reverse(ctx, m, model->params.at, model->params.len);
     if (diag_failed(ctx)) return false;
     return pipeline_normalize(ctx, m);
@@ -70,7 +70,7 @@ Tensor **pipeline_ports(Ctx *ctx, const Model *model, uint32_t *count) {
 
 static bool plan_one(Ctx *ctx, Planned *planned, Function **slot, Module *m, const char *name,
                      Tensor *const *ports, uint32_t nports, const PlanOptions *options) {
-    ctx->stage = "plan";
+    ctx_enter(ctx, "plan");
     Function *f = plan_function(ctx, m, name, ports, nports, planned->layout, options);
     if (!f || diag_failed(ctx)) return false;
     if (ctx->verify) plan_verify(ctx, f);
@@ -131,7 +131,7 @@ Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
 LLVMModuleRef pipeline_codegen(Ctx *ctx, LLVMContextRef llvm, const char *name,
                                Function *const *functions, uint32_t nfunctions,
                                const PipelineOptions *options) {
-    ctx->stage = "codegen";
+    ctx_enter(ctx, "codegen");
     LLVMModuleRef module = codegen_module(ctx, llvm, name, functions, nfunctions, options->machine);
     return diag_failed(ctx) ? NULL : module;
 }
@@ -141,6 +141,6 @@ LLVMModuleRef pipeline_generate(Ctx *ctx, LLVMContextRef llvm, const char *name,
                                 const PipelineOptions *options) {
     LLVMModuleRef module = pipeline_codegen(ctx, llvm, name, functions, nfunctions, options);
     if (!module) return NULL;
-    ctx->stage = "target";
+    ctx_enter(ctx, "target");
     return target_optimize(ctx, module, options->machine) ? module : NULL;
 }

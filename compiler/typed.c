@@ -88,7 +88,7 @@ DlcTyped dlc_type(Dlc *dlc, const char *text, FILE *out) {
     Ctx *ctx = &dlc->ctx;
     const char *name = arena_printf(ctx->arena, "<typed %u>", ++dlc->typed);
     SyntaxFile typed;
-    ctx->stage = "syntax";
+    ctx_enter(ctx, "syntax");
     Source *source = source_add(&ctx->sources, name, text, strlen(text));
     switch (syntax_parse_typed(ctx, source, &typed)) {
     case SYNTAX_UNFINISHED: return DLC_TYPED_UNFINISHED;

@@ -75,7 +75,7 @@ static void define(Forward *f, const Equation *equation) {
 
 Tensor *diff_forward(Ctx *ctx, Module *m, Tensor *const *leaves, Tensor *const *tangents,
                      uint32_t n) {
-    ctx->stage = "diff";
+    ctx_enter(ctx, "diff");
     DLC_ASSERT(ctx, m->loss && m->loss->rank == 0, ((Span){0, 0}));
     Forward f = {.ctx = ctx, .m = m};
     for (uint32_t i = 0; i < n; i++) {

@@ -151,7 +151,7 @@ void diff_derivative(Ctx *ctx, Module *m, const Derivative *derivative) {
 }
 
 void diff_reverse(Ctx *ctx, Module *m, Tensor *const *wanted, uint32_t nwanted) {
-    ctx->stage = "diff";
+    ctx_enter(ctx, "diff");
     DLC_ASSERT(ctx, m->loss && m->loss->rank == 0, ((Span){0, 0}));
     Reverse r = {.ctx = ctx, .m = m};
     for (uint32_t i = 0; i < nwanted; i++) map_set(ctx->arena, &r.depends, wanted[i], wanted[i]);

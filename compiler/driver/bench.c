@@ -81,6 +81,7 @@ static bool compile_all(Bench *b, DlcOptions compile) {
     if (!dlc_compile(b->driver->dlc, &compile)) return false;
     b->compile = driver_now() - b->driver->started;
     b->startup = b->driver->startup;
+    b->nstages = dlc_stages(b->driver->dlc, &b->stages);
     b->plan = dlc_bench(b->driver->dlc, &compile);
     if (!b->plan) return false;
     b->model = b->plan->model;

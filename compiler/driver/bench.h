@@ -65,6 +65,8 @@ typedef struct Bench {
     Timed inference;         /* forward, a batch */
     Timed inference_one;     /* forward, one example, compiled for that */
     double compile, startup; /* seconds: from reading the file to code; before that */
+    const DlcStage *stages;  /* what took the time */
+    size_t nstages;
     bool has_old;
     OldBench old;
 } Bench;

@@ -30,6 +30,9 @@ static double share_of(const BenchKernel *k) {
     return has_rate(k) ? predicted(k) / k->time.least : NAN;
 }
 
+/* What took less is not told to people. */
+#define SHOWN_SECONDS 50e-6
+
 /* ---- for people ------------------------------------------------------------------------------ */
 
 static void put_time(double seconds) {
@@ -80,7 +83,12 @@ static void show_machine(const Bench *b) {
         printf(" %8.1f %8.1f\n", level->read * 1e-9, level->triad * 1e-9);
     }
     show_memory(b);
-    printf("compiled  in %.1f ms, and %.1f ms to start\n\n", b->compile * 1e3, b->startup * 1e3);
+    printf("compiled  in %.1f ms, and %.1f ms to start; ms by stage:\n         ", b->compile * 1e3,
+           b->startup * 1e3);
+    for (size_t i = 0; i < b->nstages; i++)
+        if (b->stages[i].seconds >= SHOWN_SECONDS)
+            printf(" %s %.1f", b->stages[i].name, b->stages[i].seconds * 1e3);
+    printf("\n\n");
 }
 
 static void show_kernel(const Bench *b, const BenchKernel *k) {
@@ -234,6 +242,11 @@ static void json_totals(const Bench *b) {
     put_number("live_bytes", (double)b->plan->live_bytes);
     put_number("params_bytes", (double)(m->params_elements * m->real_bytes));
     put_number("state_bytes", (double)(m->state_elements * m->real_bytes));
+    for (size_t i = 0; i < b->nstages; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s_ms", b->stages[i].name);
+        put_number(key, b->stages[i].seconds * 1e3);
+    }
     put_number("forward_ms", forward * 1e3);
     put_number("backward_ms", b->trains ? bench_part_time(b, DLC_PART_BACKWARD) * 1e3 : NAN);
     put_number("update_ms", b->trains ? bench_part_time(b, DLC_PART_UPDATE) * 1e3 : NAN);

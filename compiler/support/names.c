@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct Name {
     uint32_t hash, length;
@@ -16,12 +17,33 @@ struct Names {
     uint32_t nslots, len;
 };
 
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
 void ctx_init(Ctx *ctx) {
     memset(ctx, 0, sizeof *ctx);
     ctx->arena = arena_new();
     ctx->names = ARENA_NEW(ctx->arena, struct Names);
     ctx->stage = "start";
+    ctx->entered = now();
     sources_init(&ctx->sources, ctx->arena);
+}
+
+static StageTime *time_of(Ctx *ctx, const char *stage) {
+    for (uint32_t i = 0; i < ctx->times.len; i++)
+        if (strcmp(ctx->times.at[i].stage, stage) == 0) return &ctx->times.at[i];
+    vec_push(ctx->arena, &ctx->times, ((StageTime){stage, 0}));
+    return &ctx->times.at[ctx->times.len - 1];
+}
+
+void ctx_enter(Ctx *ctx, const char *stage) {
+    double begins = now();
+    time_of(ctx, ctx->stage)->seconds += begins - ctx->entered;
+    ctx->stage = stage;
+    ctx->entered = begins;
 }
 
 void ctx_free(Ctx *ctx) {

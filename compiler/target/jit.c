@@ -82,7 +82,7 @@ Jit *target_jit_lazy(Ctx *ctx) {
 static uint32_t make_objects(Ctx *ctx, const TargetCode *code, LLVMModuleRef module,
                              LLVMMemoryBufferRef *objects) {
     CacheKey key = {0};
-    ctx->stage = "target";
+    ctx_enter(ctx, "target");
     if (code->cache) {
         key = cache_key(ctx, module, code->machine);
         uint32_t n = cache_find(ctx, code->cache, &key, objects);

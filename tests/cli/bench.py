@@ -41,6 +41,8 @@ def check_training(dlc, model, old):
                 "inference_one_ms", "predicted_ms", "roofline", "flops", "bytes"):
         expect(said[key] > 0, f"{key}: {said[key]}")
     expect(said["live_bytes"] <= said["arena_bytes"] <= 1.3 * said["live_bytes"], f"arena: {said['arena_bytes']}")
+    stages = sum(said[f"{stage}_ms"] for stage in ("library", "syntax", "sema", "ir", "diff", "plan", "codegen", "target"))
+    expect(0.5 * said["compile_ms"] < stages <= said["compile_ms"], f"the stages took {stages} of {said['compile_ms']} ms")
     summary = json.loads(run(dlc, "summary", model, "--batch", "20", "--json").stdout)
     expect(abs(said["flops"] - summary["flops"]) <= 0.5, f"{said['flops']} FLOP, the summary has {summary['flops']}")
     expect(abs(sum(k["flops"] for k in kernels) - said["flops"]) <= 0.5, "the kernels' FLOP are not the step's")
