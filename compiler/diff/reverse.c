@@ -24,21 +24,11 @@ typedef struct Reverse {
     Vec(Adjoint *) order;
 } Reverse;
 
-typedef struct Reads {
-    const Map *of;
-    bool found;
-} Reads;
-
-static void look(void *data, const Expr *e) {
-    Reads *reads = data;
-    if (e->kind == EX_READ && e->type == TY_REAL && map_has(reads->of, e->read.tensor))
-        reads->found = true;
-}
-
 static bool reads_any(Ctx *ctx, const Expr *e, const Map *of) {
-    Reads reads = {of, false};
-    ir_visit(ctx, e, look, &reads);
-    return reads.found;
+    const Reads *reads = ir_reads(ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++)
+        if (reads->at[i]->type == TY_REAL && map_has(of, reads->at[i]->read.tensor)) return true;
+    return false;
 }
 
 /* Marks every tensor that depends on one marked already. Recurrences may need several rounds. */

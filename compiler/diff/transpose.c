@@ -251,13 +251,14 @@ static const Expr *guard_read(void *data, const Expr *e) {
     if (e->kind != EX_READ || e->read.otherwise) return NULL;
     uint32_t rank = e->read.tensor->rank;
     const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, rank);
-    for (uint32_t d = 0; d < rank; d++) subs[d] = ir_rewrite(ctx, e->read.subs[d], guard_read, ctx);
+    for (uint32_t d = 0; d < rank; d++)
+        subs[d] = ir_rewrite_reads(ctx, e->read.subs[d], guard_read, ctx);
     const Expr *zero = e->type == TY_INT ? ir_int(ctx, 0) : ir_number(ctx, 0);
     return ir_read(ctx, e->read.tensor, subs, zero);
 }
 
 const Expr *diff_guard_reads(Ctx *ctx, const Expr *e) {
-    return ir_rewrite(ctx, e, guard_read, ctx);
+    return ir_rewrite_reads(ctx, e, guard_read, ctx);
 }
 
 /* Is e a product of reads and numbers? Then a zero read makes it zero. */

@@ -138,13 +138,13 @@ static const Expr *slice_read(void *data, const Expr *e) {
         } else if (slice->time && d == slice->time) {
             if (index_of(e->read.subs[d], &offset) != a->time) a->failed = true;
         } else {
-            subs[n++] = ir_rewrite(a->ctx, e->read.subs[d], slice_read, a);
+            subs[n++] = ir_rewrite_reads(a->ctx, e->read.subs[d], slice_read, a);
         }
     }
     if (offset == -1) return read_before(a, tensor, e->read.otherwise, subs);
     if (offset != 0) a->failed = true;
     const Expr *otherwise =
-        e->read.otherwise ? ir_rewrite(a->ctx, e->read.otherwise, slice_read, a) : NULL;
+        e->read.otherwise ? ir_rewrite_reads(a->ctx, e->read.otherwise, slice_read, a) : NULL;
     return ir_read(a->ctx, now_of(a, tensor), subs, otherwise);
 }
 
@@ -159,7 +159,7 @@ static void slice_equation(Advance *a, const Equation *equation) {
     a->time = time ? equation->free[time] : NULL;
     for (uint32_t d = is_batched(result); d < result->rank; d++)
         if (!time || d != time) free[n++] = equation->free[d];
-    const Expr *body = ir_rewrite(a->ctx, equation->body, slice_read, a);
+    const Expr *body = ir_rewrite_reads(a->ctx, equation->body, slice_read, a);
     bool uses =
         (a->batch && ir_uses_index(body, a->batch)) || (a->time && ir_uses_index(body, a->time));
     if (uses) a->failed = true; /* a position as a number */

@@ -68,6 +68,61 @@ static uint32_t hash_of(const Expr *e) {
     return h;
 }
 
+/* ---- shapes ---- */
+
+static void add_shape(void *data, const Expr *child) {
+    *(uint32_t *)data += child->shape;
+}
+
+static void mix_shape(void *data, const Expr *child) {
+    *(uint32_t *)data = mix(*(uint32_t *)data, child->shape);
+}
+
+static bool may_exchange(const Expr *e) {
+    switch (e->kind) {
+    case EX_AFFINE:
+    case EX_CONTRACT: return true;
+    case EX_OP:
+        return e->op.op == OP_ADD || e->op.op == OP_MUL || e->op.op == OP_EQ || e->op.op == OP_NE ||
+               e->op.op == OP_AND || e->op.op == OP_OR;
+    default: return false;
+    }
+}
+
+static uint32_t mix_extents(uint32_t hash, Index *const *over, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) hash = mix(hash, (uint64_t)over[i]->extent);
+    return hash;
+}
+
+/* What the node adds to the shapes of its children. */
+static uint32_t own_shape(const Expr *e) {
+    uint32_t h = mix((uint32_t)e->kind * 31 + (uint32_t)e->type, 19);
+    switch (e->kind) {
+    case EX_NUMBER: return mix_number(h, e->number);
+    case EX_TRUTH: return mix(h, e->truth);
+    case EX_AFFINE:
+        h = mix(h, (uint64_t)e->affine.offset);
+        for (uint32_t i = 0; i < e->affine.nterms; i++)
+            h += mix(e->affine.terms[i].atom->shape, (uint64_t)e->affine.terms[i].coefficient);
+        return h;
+    case EX_INDEX: return mix(h, (uint64_t)e->index->extent);
+    case EX_FLOORDIV:
+    case EX_MOD: return mix(h, (uint64_t)e->div.den);
+    case EX_OP: return mix(h, (uint64_t)e->op.op);
+    case EX_READ: return mix(h, e->read.tensor->id);
+    case EX_REDUCE:
+        return mix_extents(mix(h, (uint64_t)e->reduce.op), e->reduce.over, e->reduce.nover);
+    case EX_CONTRACT: return mix_extents(h, e->contract.over, e->contract.nover);
+    case EX_DRAW: return mix(mix(h, (uint64_t)e->draw.kind), e->draw.site);
+    case EX_REAL:
+    case EX_STEP:
+    case EX_BATCH: return h;
+    }
+    return h;
+}
+
+/* ---- finding the one ---- */
+
 static bool same_pointers(const void *a, const void *b, uint32_t n) {
     return n == 0 || memcmp(a, b, n * sizeof(void *)) == 0;
 }
@@ -81,7 +136,7 @@ static bool same_terms(const Expr *a, const Expr *b) {
 }
 
 static bool same(const Expr *a, const Expr *b) {
-    if (a->hash != b->hash || a->kind != b->kind || a->type != b->type) return false;
+    if (a->kind != b->kind || a->type != b->type) return false;
     switch (a->kind) {
     case EX_NUMBER: return memcmp(&a->number, &b->number, sizeof a->number) == 0;
     case EX_TRUTH: return a->truth == b->truth;
@@ -116,11 +171,11 @@ static bool same(const Expr *a, const Expr *b) {
 
 static void grow_table(Ctx *ctx, IrContext *ir) {
     uint32_t n = ir->nslots ? ir->nslots * 2 : 1024;
-    const Expr **slots = ARENA_ARRAY(ctx->arena, const Expr *, n);
+    struct ExprSlot *slots = ARENA_ARRAY(ctx->arena, struct ExprSlot, n);
     for (uint32_t i = 0; i < ir->nslots; i++) {
-        if (!ir->slots[i]) continue;
-        uint32_t slot = ir->slots[i]->hash & (n - 1);
-        while (slots[slot]) slot = (slot + 1) & (n - 1);
+        if (!ir->slots[i].e) continue;
+        uint32_t slot = ir->slots[i].hash & (n - 1);
+        while (slots[slot].e) slot = (slot + 1) & (n - 1);
         slots[slot] = ir->slots[i];
     }
     ir->slots = slots;
@@ -131,7 +186,9 @@ static void copy_arrays(Ctx *ctx, Expr *e) {
     Arena *a = ctx->arena;
     switch (e->kind) {
     case EX_AFFINE:
-        e->affine.terms = arena_copy(a, e->affine.terms, e->affine.nterms * sizeof(Term));
+        e->affine.terms = e->affine.nterms
+                              ? arena_copy(a, e->affine.terms, e->affine.nterms * sizeof(Term))
+                              : NULL;
         return;
     case EX_READ:
         e->read.subs = arena_copy(a, e->read.subs, e->read.tensor->rank * sizeof(Expr *));
@@ -157,25 +214,43 @@ static void copy_arrays(Ctx *ctx, Expr *e) {
     }
 }
 
-static void note_depth(void *data, const Expr *child) {
-    uint32_t *depth = data;
-    if (child->depth >= *depth) *depth = child->depth + 1;
+static void note_child(void *data, const Expr *child) {
+    Expr *e = data;
+    if (child->depth >= e->depth) e->depth = child->depth + 1;
+    e->has |= child->has;
+    e->indices |= child->indices;
+}
+
+/* What is known of a new expression by its children. */
+static void note_tree(Expr *e) {
+    e->depth = 1;
+    e->has = 0;
+    e->indices = 0;
+    e->shape = own_shape(e);
+    ir_each_child(e, note_child, e);
+    ir_each_child(e, may_exchange(e) ? add_shape : mix_shape, &e->shape);
+    if (e->kind == EX_INDEX) e->indices |= (uint64_t)1 << e->index->id % 64;
+    if (e->kind == EX_READ) e->has |= HAS_READ;
+    if (ir_is_reduction(e)) e->has |= HAS_REDUCTION;
+    if (e->kind != EX_OP || e->op.op != OP_SELECT) return;
+    if (e->has & HAS_SELECT) e->has |= HAS_SELECT_IN_SELECT;
+    e->has |= HAS_SELECT;
 }
 
 const Expr *ir_intern(Ctx *ctx, Expr prototype) {
     IrContext *ir = ir_context(ctx);
+    ir->work++;
     if (ir->len * 2 >= ir->nslots) grow_table(ctx, ir);
-    prototype.hash = hash_of(&prototype);
-    uint32_t slot = prototype.hash & (ir->nslots - 1);
-    for (; ir->slots[slot]; slot = (slot + 1) & (ir->nslots - 1))
-        if (same(ir->slots[slot], &prototype)) return ir->slots[slot];
+    uint32_t hash = hash_of(&prototype), slot = hash & (ir->nslots - 1);
+    for (; ir->slots[slot].e; slot = (slot + 1) & (ir->nslots - 1))
+        if (ir->slots[slot].hash == hash && same(ir->slots[slot].e, &prototype))
+            return ir->slots[slot].e;
     Expr *e = ARENA_NEW(ctx->arena, Expr);
     *e = prototype;
     e->id = ir->next_expr++;
-    e->depth = 1;
-    ir_each_child(e, note_depth, &e->depth);
+    note_tree(e);
     copy_arrays(ctx, e);
-    ir->slots[slot] = e;
+    ir->slots[slot] = (struct ExprSlot){e, hash};
     ir->len++;
     return e;
 }
@@ -224,7 +299,7 @@ Tensor *ir_tensor(Ctx *ctx, Module *m, TensorKind kind, Sym name, uint32_t rank,
 
 Index *ir_index(Ctx *ctx, Sym name, int64_t extent) {
     Index *index = ARENA_NEW(ctx->arena, Index);
-    *index = (Index){name, extent, ir_context(ctx)->next_index++};
+    *index = (Index){.name = name, .extent = extent, .id = ir_context(ctx)->next_index++};
     return index;
 }
 
@@ -291,8 +366,10 @@ const Expr *ir_int_atom(Ctx *ctx, const Expr *atom) {
 }
 
 const Expr *ir_index_value(Ctx *ctx, Index *index) {
-    return ir_int_atom(ctx,
-                       ir_intern(ctx, (Expr){.kind = EX_INDEX, .type = TY_INT, .index = index}));
+    if (!index->value)
+        index->value = ir_int_atom(
+            ctx, ir_intern(ctx, (Expr){.kind = EX_INDEX, .type = TY_INT, .index = index}));
+    return index->value;
 }
 
 int64_t ir_saturating_mul(int64_t a, int64_t b) {
@@ -305,6 +382,13 @@ int64_t ir_saturating_add(int64_t a, int64_t b) {
     int64_t out;
     if (!__builtin_add_overflow(a, b, &out)) return out;
     return a > 0 ? INT64_MAX : INT64_MIN;
+}
+
+enum { FEW_TERMS = 8, FEW_DIMS = 8 };
+
+/* Room for the terms of a prototype: the caller's, when there are few. */
+static Term *room(Ctx *ctx, Term *few, uint32_t n) {
+    return n <= FEW_TERMS ? few : ARENA_ARRAY(ctx->arena, Term, n);
 }
 
 /* n*floor(a/n) + (a mod n) = a. */
@@ -330,32 +414,50 @@ static const Expr *join_quotients(Ctx *ctx, const Expr *sum) {
     return sum;
 }
 
-const Expr *ir_int_add(Ctx *ctx, const Expr *a, const Expr *b) {
-    a = ir_int_atom(ctx, a), b = ir_int_atom(ctx, b);
-    Term *terms = ARENA_ARRAY(ctx->arena, Term, a->affine.nterms + b->affine.nterms + 1);
-    uint32_t n = 0, i = 0, k = 0;
-    while (i < a->affine.nterms || k < b->affine.nterms) {
-        const Term *x = i < a->affine.nterms ? &a->affine.terms[i] : NULL;
-        const Term *y = k < b->affine.nterms ? &b->affine.terms[k] : NULL;
-        if (x && y && x->atom == y->atom) {
-            int64_t c = ir_saturating_add(x->coefficient, y->coefficient);
-            if (c) terms[n++] = (Term){c, x->atom};
-            i++, k++;
-        } else if (!y || (x && x->atom->id < y->atom->id)) {
-            terms[n++] = *x, i++;
-        } else {
-            terms[n++] = *y, k++;
+/* terms += factor * more, all sorted by their atoms; returns how many there are then. Those that
+ * cancel stay, with the coefficient 0. */
+static uint32_t add_terms(Term *terms, uint32_t n, const Expr *more, int64_t factor) {
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < more->affine.nterms; i++) {
+        const Expr *atom = more->affine.terms[i].atom;
+        int64_t c = ir_saturating_mul(more->affine.terms[i].coefficient, factor);
+        while (at < n && terms[at].atom->id < atom->id) at++;
+        if (at < n && terms[at].atom == atom) {
+            terms[at].coefficient = ir_saturating_add(terms[at].coefficient, c);
+            continue;
         }
+        memmove(terms + at + 1, terms + at, (n++ - at) * sizeof *terms);
+        terms[at] = (Term){c, atom};
     }
-    return join_quotients(
-        ctx, affine(ctx, ir_saturating_add(a->affine.offset, b->affine.offset), terms, n));
+    return n;
+}
+
+const Expr *ir_int_sum(Ctx *ctx, int64_t offset, const Expr *const *parts, const int64_t *factors,
+                       uint32_t n) {
+    uint32_t most = 0, nterms = 0, kept = 0;
+    for (uint32_t i = 0; i < n; i++) most += ir_int_atom(ctx, parts[i])->affine.nterms;
+    Term few[FEW_TERMS], *terms = room(ctx, few, most);
+    for (uint32_t i = 0; i < n; i++) {
+        const Expr *part = ir_int_atom(ctx, parts[i]);
+        nterms = add_terms(terms, nterms, part, factors[i]);
+        offset = ir_saturating_add(offset, ir_saturating_mul(part->affine.offset, factors[i]));
+    }
+    for (uint32_t i = 0; i < nterms; i++)
+        if (terms[i].coefficient) terms[kept++] = terms[i];
+    return join_quotients(ctx, affine(ctx, offset, terms, kept));
+}
+
+const Expr *ir_int_add(Ctx *ctx, const Expr *a, const Expr *b) {
+    const Expr *parts[] = {a, b};
+    const int64_t factors[] = {1, 1};
+    return ir_int_sum(ctx, 0, parts, factors, 2);
 }
 
 const Expr *ir_int_scale(Ctx *ctx, const Expr *a, int64_t factor) {
     a = ir_int_atom(ctx, a);
     if (factor == 0) return ir_int(ctx, 0);
     if (factor == 1) return a;
-    Term *terms = ARENA_ARRAY(ctx->arena, Term, a->affine.nterms + 1);
+    Term few[FEW_TERMS], *terms = room(ctx, few, a->affine.nterms);
     for (uint32_t i = 0; i < a->affine.nterms; i++)
         terms[i] = (Term){ir_saturating_mul(a->affine.terms[i].coefficient, factor),
                           a->affine.terms[i].atom};
@@ -363,7 +465,9 @@ const Expr *ir_int_scale(Ctx *ctx, const Expr *a, int64_t factor) {
 }
 
 const Expr *ir_int_sub(Ctx *ctx, const Expr *a, const Expr *b) {
-    return ir_int_add(ctx, a, ir_int_scale(ctx, b, -1));
+    const Expr *parts[] = {a, b};
+    const int64_t factors[] = {1, -1};
+    return ir_int_sum(ctx, 0, parts, factors, 2);
 }
 
 static int64_t floor_div(int64_t a, int64_t n) {
@@ -573,7 +677,8 @@ const Expr *ir_neg(Ctx *ctx, const Expr *a) {
 
 const Expr *ir_read(Ctx *ctx, Tensor *tensor, const Expr *const *subs, const Expr *otherwise) {
     Expr e = {.kind = EX_READ, .type = tensor->classes ? TY_INT : TY_REAL};
-    const Expr **list = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank + 1);
+    const Expr *few[FEW_DIMS], **list = few;
+    if (tensor->rank > FEW_DIMS) list = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank);
     bool inside = true;
     for (uint32_t d = 0; d < tensor->rank; d++) {
         list[d] = ir_int_atom(ctx, subs[d]);
@@ -587,7 +692,8 @@ const Expr *ir_read(Ctx *ctx, Tensor *tensor, const Expr *const *subs, const Exp
 }
 
 const Expr *ir_read_at(Ctx *ctx, Tensor *tensor, Index *const *indices) {
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank + 1);
+    const Expr *few[FEW_DIMS], **subs = few;
+    if (tensor->rank > FEW_DIMS) subs = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank);
     for (uint32_t d = 0; d < tensor->rank; d++) subs[d] = ir_index_value(ctx, indices[d]);
     return ir_read(ctx, tensor, subs, NULL);
 }

@@ -55,6 +55,7 @@ static const Expr *replace_select(void *data, const Expr *e) {
 void ir_shorten_conditions(Ctx *ctx, Module *m) {
     for (uint32_t i = 0; i < m->equations.len; i++) {
         Equation *equation = m->equations.at[i];
+        if (!(equation->body->has & HAS_SELECT_IN_SELECT)) continue;
         Conditions c = {.ctx = ctx};
         Paths paths = ir_paths(ctx, equation->body);
         for (uint32_t k = 0; k < paths.all.len; k++) {

@@ -261,12 +261,12 @@ static const Expr *materialise_through(Product *p, const Factor *factor) {
     Tensor *source = t.read->read.tensor;
     if ((double)tensor_elements(source, p->m->max_batch) >= size_of(p, factor->uses)) return NULL;
     t.at = ir_free_indices(ctx, source, NULL);
-    const Expr *inside = ir_rewrite(ctx, factor->e, replace_alike, &t);
+    const Expr *inside = ir_rewrite_reads(ctx, factor->e, replace_alike, &t);
     if (uses_of(p, inside)) return NULL;
     const Expr *otherwise = NULL;
     if (t.read->read.otherwise) {
         t.outside = true;
-        otherwise = ir_rewrite(ctx, factor->e, replace_alike, &t);
+        otherwise = ir_rewrite_reads(ctx, factor->e, replace_alike, &t);
         if (otherwise->kind != EX_NUMBER) return NULL;
     }
     Tensor *made =

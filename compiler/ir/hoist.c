@@ -123,16 +123,10 @@ static void look(void *data, const Expr *e) {
     if (!ir_is_constant_int(back, &constant)) s->lags = true;
 }
 
-static bool contains_index(const Indices *set, const Index *index) {
-    for (uint32_t i = 0; i < set->len; i++)
-        if (set->at[i] == index) return true;
-    return false;
-}
-
 static bool within(Ctx *ctx, const Expr *e, const Indices *set) {
     Indices used = ir_free_of(ctx, e);
     for (uint32_t i = 0; i < used.len; i++)
-        if (!contains_index(set, used.at[i])) return false;
+        if (!ir_is_among(set, used.at[i])) return false;
     return true;
 }
 
@@ -183,7 +177,7 @@ static const Expr *replace(Hoist *h, const Expr *e) {
     if (!ir_is_reduction(ir_unwrap(whole))) return hoist_in(h, whole);
     whole = ir_unwrap(whole);
     Indices free = ir_free_of(ctx, whole);
-    if (scene.reads_group && !contains_index(&free, scene.time))
+    if (scene.reads_group && !ir_is_among(&free, scene.time))
         vec_push(ctx->arena, &free, scene.time);
     const Expr *read = ir_materialise(ctx, h->m, h->origin, suffix_of(whole), free, whole);
     if (read) return read;
@@ -219,18 +213,23 @@ static const Expr *hoist_body(Hoist *h, const Expr *e) {
     return ir_is_reduction(whole) ? whole : hoist_in(h, whole);
 }
 
-static void count_reductions(void *data, const Expr *e) {
-    if (ir_is_reduction(e)) ++*(uint32_t *)data;
+static void look_below(void *data, const Expr *child) {
+    *(uint32_t *)data |= child->has;
+}
+
+/* Is there a reduction that is not the whole? */
+static bool has_inner_reduction(const Expr *e) {
+    uint32_t below = 0;
+    ir_each_child(e, look_below, &below);
+    return below & HAS_REDUCTION;
 }
 
 void ir_hoist(Ctx *ctx, Module *m) {
     uint32_t n = m->equations.len; /* what is added is in normal form */
     for (uint32_t i = 0; i < n; i++) {
         Equation *equation = m->equations.at[i];
-        uint32_t reductions = 0;
         if (ir_is_reduction(ir_unwrap(equation->body))) equation->body = ir_unwrap(equation->body);
-        ir_visit(ctx, equation->body, count_reductions, &reductions);
-        if (reductions == (uint32_t)ir_is_reduction(equation->body)) continue;
+        if (!has_inner_reduction(equation->body)) continue;
         Hoist h = {.ctx = ctx, .m = m, .origin = equation};
         h.paths = ir_paths(ctx, equation->body);
         equation->body = hoist_body(&h, equation->body);

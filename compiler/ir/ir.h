@@ -39,6 +39,7 @@ typedef struct Index {
     Sym name;
     int64_t extent; /* runs over 0 .. extent-1; or EXTENT_BATCH */
     uint32_t id;
+    const Expr *value; /* ir_index_value, once somebody asked */
 } Index;
 
 typedef enum TensorKind {
@@ -106,12 +107,18 @@ typedef struct Term {
     const Expr *atom;
 } Term;
 
+/* Sets of kinds of nodes. */
+enum { HAS_READ = 1, HAS_REDUCTION = 2, HAS_SELECT = 4, HAS_SELECT_IN_SELECT = 8 };
+
 struct Expr {
     ExprKind kind;
     Type type;
-    uint32_t id; /* in order of creation: children have smaller ids */
-    uint32_t hash;
-    uint32_t depth; /* of the tree below, from 1 */
+    uint32_t id;      /* in order of creation: children have smaller ids */
+    uint32_t shape;   /* a hash: the same for trees that differ by their indices alone, or by the
+                         order of arguments that may be exchanged */
+    uint32_t depth;   /* of the tree below, from 1 */
+    uint32_t has;     /* HAS_: what the tree contains, this node included */
+    uint64_t indices; /* the bit id % 64 of each index that occurs: one whose bit is 0 does not */
     union {
         double number;
         bool truth;
@@ -233,6 +240,9 @@ const Expr *ir_index_value(Ctx *ctx, Index *index); /* as an EX_AFFINE */
 const Expr *ir_int_add(Ctx *ctx, const Expr *a, const Expr *b);
 const Expr *ir_int_sub(Ctx *ctx, const Expr *a, const Expr *b);
 const Expr *ir_int_scale(Ctx *ctx, const Expr *a, int64_t factor);
+/* offset + the sum of factors[i] * parts[i]. */
+const Expr *ir_int_sum(Ctx *ctx, int64_t offset, const Expr *const *parts, const int64_t *factors,
+                       uint32_t n);
 const Expr *ir_floordiv(Ctx *ctx, const Expr *a, int64_t n);
 const Expr *ir_mod(Ctx *ctx, const Expr *a, int64_t n);
 const Expr *ir_int_atom(Ctx *ctx, const Expr *atom); /* wraps an INT expression as EX_AFFINE */
@@ -269,12 +279,22 @@ bool ir_uses_index(const Expr *e, const Index *index);
 bool ir_uses_tensor(const Expr *e, const Tensor *tensor);
 /* Calls visit for each distinct subexpression, children first; subscripts and `otherwise` too. */
 void ir_visit(Ctx *ctx, const Expr *e, void (*visit)(void *data, const Expr *e), void *data);
+typedef Vec(const Expr *) Reads;
+/* All reads in e, each once, also those in subscripts: in the order of ir_visit. Found once. */
+const Reads *ir_reads(Ctx *ctx, const Expr *e);
 /* Replaces indices: Map Index* → const Expr* (INT). Bound indices inside are kept apart. */
 const Expr *ir_substitute(Ctx *ctx, const Expr *e, const Map *replacements);
 /* Rebuilds e with `change` asked first for every node: a non-NULL answer replaces it. */
 const Expr *ir_rewrite(Ctx *ctx, const Expr *e, const Expr *(*change)(void *data, const Expr *e),
                        void *data);
+/* The same for a change of reads alone: nothing else is asked for. */
+const Expr *ir_rewrite_reads(Ctx *ctx, const Expr *e,
+                             const Expr *(*change)(void *data, const Expr *e), void *data);
 int64_t tensor_elements(const Tensor *tensor, int64_t batch);
+
+/* How many expressions were made, found again or walked over so far: what a model costs, for tests.
+ */
+uint64_t ir_work(const Ctx *ctx);
 
 /* ---- the algebra of indices (affine.c) -------------------------------------------------- */
 

@@ -16,23 +16,55 @@ bool ir_is_constant_int(const Expr *e, int64_t *value) {
 /* ---- visiting -------------------------------------------------------------------------------- */
 
 typedef struct Visit {
-    Arena *arena;
-    Map seen;
+    Ctx *ctx;
+    Memo *seen;
     void (*visit)(void *data, const Expr *e);
     void *data;
 } Visit;
 
 static void visit_one(void *data, const Expr *e) {
     Visit *v = data;
-    if (map_has(&v->seen, e)) return;
-    map_set(v->arena, &v->seen, e, (void *)e);
+    const Expr **seen = ir_memo(v->ctx, v->seen, e);
+    if (*seen) return;
+    *seen = e;
     ir_each_child(e, visit_one, v);
     v->visit(v->data, e);
 }
 
 void ir_visit(Ctx *ctx, const Expr *e, void (*visit)(void *data, const Expr *e), void *data) {
-    Visit v = {.arena = ctx->arena, .visit = visit, .data = data};
+    Visit v = {.ctx = ctx, .seen = ir_memo_begin(ctx), .visit = visit, .data = data};
     visit_one(&v, e);
+    ir_memo_end(ctx, v.seen);
+}
+
+static void note_reads(Visit *v, const Expr *e);
+
+static void note_reads_in(void *data, const Expr *child) {
+    note_reads(data, child);
+}
+
+static void note_reads(Visit *v, const Expr *e) {
+    if (!(e->has & HAS_READ)) return;
+    const Expr **seen = ir_memo(v->ctx, v->seen, e);
+    if (*seen) return;
+    *seen = e;
+    ir_each_child(e, note_reads_in, v);
+    Reads *reads = v->data;
+    if (e->kind == EX_READ) vec_push(v->ctx->arena, reads, e);
+}
+
+const Reads *ir_reads(Ctx *ctx, const Expr *e) {
+    static const Reads none = {0};
+    if (!(e->has & HAS_READ)) return &none;
+    IrContext *ir = ir_context(ctx);
+    Reads *reads = map_get(&ir->reads, e);
+    if (reads) return reads;
+    reads = ARENA_NEW(ctx->arena, Reads);
+    map_set(ctx->arena, &ir->reads, e, reads);
+    Visit v = {.ctx = ctx, .seen = ir_memo_begin(ctx), .data = reads};
+    note_reads(&v, e);
+    ir_memo_end(ctx, v.seen);
+    return reads;
 }
 
 /* A memo of fixed size that may forget: this question is asked often and of small expressions. */
@@ -45,9 +77,13 @@ typedef struct Uses {
     bool found;
 } Uses;
 
+static bool may_use(const Expr *e, const Index *index, const Tensor *tensor) {
+    return tensor ? e->has & HAS_READ : e->indices >> index->id % 64 & 1;
+}
+
 static void look_for(void *data, const Expr *e) {
     Uses *u = data;
-    if (u->found) return;
+    if (u->found || !may_use(e, u->index, u->tensor)) return;
     if (e->kind == EX_INDEX) {
         u->found = u->index == e->index;
         return;
@@ -62,6 +98,7 @@ static void look_for(void *data, const Expr *e) {
 }
 
 static bool uses(const Expr *e, const Index *index, const Tensor *tensor) {
+    if (!may_use(e, index, tensor)) return false;
     Uses u = {.index = index, .tensor = tensor};
     look_for(&u, e);
     return u.found;
@@ -75,36 +112,79 @@ bool ir_uses_tensor(const Expr *e, const Tensor *tensor) {
 }
 
 /* ---- rebuilding --------------------------------------------------------------------------------
+ *
+ * What has no part that changes is the expression itself: it was made of the same parts by the same
+ * constructor.
  */
 
 typedef struct Rewrite {
     Ctx *ctx;
-    Map done;
+    Memo *done;
+    bool all;         /* everything may change; otherwise only */
+    uint32_t has;     /* what has these kinds or */
+    uint64_t indices; /* these indices (their bits) */
     const Expr *(*change)(void *data, const Expr *e);
     void *data;
 } Rewrite;
 
+static bool may_change(const Rewrite *r, const Expr *e) {
+    return r->all || (e->has & r->has) || (e->indices & r->indices);
+}
+
 static const Expr *rewrite(Rewrite *r, const Expr *e);
 
 static const Expr *rewrite_affine(Rewrite *r, const Expr *e) {
-    const Expr *sum = ir_int(r->ctx, e->affine.offset);
-    for (uint32_t i = 0; i < e->affine.nterms; i++) {
-        const Expr *atom = ir_int_atom(r->ctx, rewrite(r, e->affine.terms[i].atom));
-        sum = ir_int_add(r->ctx, sum, ir_int_scale(r->ctx, atom, e->affine.terms[i].coefficient));
+    const Term *terms = e->affine.terms;
+    uint32_t n = e->affine.nterms, same = 0;
+    while (same < n && rewrite(r, terms[same].atom) == terms[same].atom) same++;
+    if (same == n) return e;
+    enum { FEW = 8 };
+    const Expr *few[FEW], **atoms = few;
+    int64_t few_factors[FEW], *factors = few_factors;
+    if (n > FEW) {
+        atoms = ARENA_ARRAY(r->ctx->arena, const Expr *, n);
+        factors = ARENA_ARRAY(r->ctx->arena, int64_t, n);
     }
-    return sum;
+    for (uint32_t i = 0; i < n; i++) {
+        atoms[i] = rewrite(r, terms[i].atom);
+        factors[i] = terms[i].coefficient;
+    }
+    return ir_int_sum(r->ctx, e->affine.offset, atoms, factors, n);
 }
 
 static const Expr *rewrite_read(Rewrite *r, const Expr *e) {
-    uint32_t rank = e->read.tensor->rank;
+    uint32_t rank = e->read.tensor->rank, same = 0;
+    while (same < rank && rewrite(r, e->read.subs[same]) == e->read.subs[same]) same++;
+    const Expr *otherwise = e->read.otherwise ? rewrite(r, e->read.otherwise) : NULL;
+    if (same == rank && otherwise == e->read.otherwise) return e;
     const Expr **subs = ARENA_ARRAY(r->ctx->arena, const Expr *, rank + 1);
     for (uint32_t d = 0; d < rank; d++) subs[d] = rewrite(r, e->read.subs[d]);
-    const Expr *otherwise = e->read.otherwise ? rewrite(r, e->read.otherwise) : NULL;
     return ir_read(r->ctx, e->read.tensor, subs, otherwise);
+}
+
+static const Expr *rewrite_op(Rewrite *r, const Expr *e) {
+    const Expr *args[3];
+    bool same = true;
+    for (uint32_t i = 0; i < e->op.nargs; i++) {
+        args[i] = rewrite(r, e->op.args[i]);
+        same &= args[i] == e->op.args[i];
+    }
+    return same ? e : ir_op(r->ctx, e->op.op, args);
+}
+
+static const Expr *rewrite_contract(Rewrite *r, const Expr *e) {
+    uint32_t n = e->contract.nfactors, same = 0;
+    while (same < n && rewrite(r, e->contract.factors[same]) == e->contract.factors[same]) same++;
+    if (same == n) return e;
+    const Expr *body = rewrite(r, e->contract.factors[0]);
+    for (uint32_t i = 1; i < n; i++)
+        body = ir_mul(r->ctx, body, rewrite(r, e->contract.factors[i]));
+    return ir_reduce(r->ctx, REDUCE_SUM, e->contract.over, e->contract.nover, body);
 }
 
 static const Expr *rewrite_children(Rewrite *r, const Expr *e) {
     Ctx *ctx = r->ctx;
+    const Expr *part;
     switch (e->kind) {
     case EX_NUMBER:
     case EX_TRUTH:
@@ -112,42 +192,56 @@ static const Expr *rewrite_children(Rewrite *r, const Expr *e) {
     case EX_STEP:
     case EX_BATCH: return e;
     case EX_AFFINE: return rewrite_affine(r, e);
-    case EX_FLOORDIV: return ir_floordiv(ctx, rewrite(r, e->div.num), e->div.den);
-    case EX_MOD: return ir_mod(ctx, rewrite(r, e->div.num), e->div.den);
-    case EX_REAL: return ir_real(ctx, rewrite(r, e->integer));
-    case EX_OP: {
-        const Expr *args[3];
-        for (uint32_t i = 0; i < e->op.nargs; i++) args[i] = rewrite(r, e->op.args[i]);
-        return ir_op(ctx, e->op.op, args);
-    }
+    case EX_FLOORDIV:
+        part = rewrite(r, e->div.num);
+        return part == e->div.num ? e : ir_floordiv(ctx, part, e->div.den);
+    case EX_MOD:
+        part = rewrite(r, e->div.num);
+        return part == e->div.num ? e : ir_mod(ctx, part, e->div.den);
+    case EX_REAL: part = rewrite(r, e->integer); return part == e->integer ? e : ir_real(ctx, part);
+    case EX_OP: return rewrite_op(r, e);
     case EX_READ: return rewrite_read(r, e);
     case EX_REDUCE:
-        return ir_reduce(ctx, e->reduce.op, e->reduce.over, e->reduce.nover,
-                         rewrite(r, e->reduce.body));
-    case EX_CONTRACT: {
-        const Expr *body = rewrite(r, e->contract.factors[0]);
-        for (uint32_t i = 1; i < e->contract.nfactors; i++)
-            body = ir_mul(ctx, body, rewrite(r, e->contract.factors[i]));
-        return ir_reduce(ctx, REDUCE_SUM, e->contract.over, e->contract.nover, body);
-    }
-    case EX_DRAW: return ir_draw(ctx, e->draw.kind, e->draw.site, rewrite(r, e->draw.counter));
+        part = rewrite(r, e->reduce.body);
+        if (part == e->reduce.body) return e;
+        return ir_reduce(ctx, e->reduce.op, e->reduce.over, e->reduce.nover, part);
+    case EX_CONTRACT: return rewrite_contract(r, e);
+    case EX_DRAW:
+        part = rewrite(r, e->draw.counter);
+        return part == e->draw.counter ? e : ir_draw(ctx, e->draw.kind, e->draw.site, part);
     }
     return e;
 }
 
 static const Expr *rewrite(Rewrite *r, const Expr *e) {
-    const Expr *known = map_get(&r->done, e);
+    if (!may_change(r, e)) return e;
+    const Expr *known = *ir_memo(r->ctx, r->done, e);
     if (known) return known;
     const Expr *changed = r->change(r->data, e);
     if (!changed) changed = rewrite_children(r, e);
-    map_set(r->ctx->arena, &r->done, e, (void *)changed);
+    *ir_memo(r->ctx, r->done, e) = changed;
     return changed;
+}
+
+static const Expr *rewrite_all(Ctx *ctx, const Expr *e, Rewrite r) {
+    if (!may_change(&r, e)) return e;
+    r.ctx = ctx;
+    r.done = ir_memo_begin(ctx);
+    const Expr *result = rewrite(&r, e);
+    ir_memo_end(ctx, r.done);
+    return result;
 }
 
 const Expr *ir_rewrite(Ctx *ctx, const Expr *e, const Expr *(*change)(void *data, const Expr *e),
                        void *data) {
-    Rewrite r = {.ctx = ctx, .change = change, .data = data};
-    return rewrite(&r, e);
+    Rewrite r = {.change = change, .data = data, .all = true};
+    return rewrite_all(ctx, e, r);
+}
+
+const Expr *ir_rewrite_reads(Ctx *ctx, const Expr *e,
+                             const Expr *(*change)(void *data, const Expr *e), void *data) {
+    Rewrite r = {.change = change, .data = data, .has = HAS_READ};
+    return rewrite_all(ctx, e, r);
 }
 
 typedef struct Substitution {
@@ -165,8 +259,12 @@ static const Expr *replace_index(void *data, const Expr *e) {
 
 const Expr *ir_substitute(Ctx *ctx, const Expr *e, const Map *replacements) {
     Substitution s = {ctx, replacements};
-    if (replacements->len == 0) return e;
-    return ir_rewrite(ctx, e, replace_index, &s);
+    Rewrite r = {.change = replace_index, .data = &s};
+    for (uint32_t i = 0; i < replacements->len; i++) {
+        const Index *index = replacements->entries[i].key;
+        r.indices |= (uint64_t)1 << index->id % 64;
+    }
+    return rewrite_all(ctx, e, r);
 }
 
 int64_t tensor_elements(const Tensor *tensor, int64_t batch) {

@@ -19,20 +19,20 @@ typedef struct Replacement {
     bool whole; /* all dimensions are used: what is outside stays outside */
 } Replacement;
 
-/* Results with the same dims and classes: equal ones have equal bodies over the canonical indices.
- */
-typedef struct Shape {
-    Index **free;
-    Map equations; /* canonical body → Equation* */
-} Shape;
+/* An equation that others may be equal to. */
+typedef struct Candidate {
+    Equation *equation;
+    const Expr *canonical; /* its body over canonical indices, once somebody asked */
+    struct Candidate *next;
+} Candidate;
 
 typedef struct Merge {
     Ctx *ctx;
     Module *m;
     Map pinned;       /* tensors that keep their equations */
     Map replacements; /* Tensor* → Replacement* */
-    Map shapes;       /* Sym → Shape* */
-    Map bound;        /* Sym → Index*: canonical bound indices by position and extent */
+    Map candidates;   /* shape of the body → Candidate* */
+    Map canonical;    /* Sym → Index*, see canonical_index */
 } Merge;
 
 /* ---- reading replaced tensors ---- */
@@ -48,28 +48,20 @@ static const Expr *replace_read(void *data, const Expr *e) {
     const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, rank + 1);
     for (uint32_t d = 0; d < rank; d++)
         subs[d] = r->from[d] < 0 ? r->constants[d]
-                                 : ir_rewrite(ctx, e->read.subs[r->from[d]], replace_read, g);
+                                 : ir_rewrite_reads(ctx, e->read.subs[r->from[d]], replace_read, g);
     const Expr *otherwise = e->read.otherwise;
-    if (otherwise) otherwise = ir_rewrite(ctx, otherwise, replace_read, g);
+    if (otherwise) otherwise = ir_rewrite_reads(ctx, otherwise, replace_read, g);
     const Expr *read = ir_read(ctx, r->to, subs, otherwise);
     const Expr *further = replace_read(g, read); /* what it repeats may be replaced as well */
     return further ? further : read;
 }
 
-typedef struct Look {
-    const Map *replacements;
-    bool found;
-} Look;
-
-static void look(void *data, const Expr *e) {
-    Look *l = data;
-    if (e->kind == EX_READ && map_has(l->replacements, e->read.tensor)) l->found = true;
-}
-
 static const Expr *replaced(Merge *g, const Expr *body) {
-    Look l = {&g->replacements, false};
-    if (g->replacements.len) ir_visit(g->ctx, body, look, &l);
-    return l.found ? ir_unwrap(ir_rewrite(g->ctx, body, replace_read, g)) : body;
+    const Reads *reads = ir_reads(g->ctx, body);
+    for (uint32_t i = 0; i < reads->len; i++)
+        if (map_has(&g->replacements, reads->at[i]->read.tensor))
+            return ir_unwrap(ir_rewrite_reads(g->ctx, body, replace_read, g));
+    return body;
 }
 
 /* ---- finding aliases ---- */
@@ -85,12 +77,13 @@ static int find_bare(const Equation *equation, const Expr *sub) {
 static Replacement *as_replacement(Merge *g, const Equation *equation) {
     Ctx *ctx = g->ctx;
     const Expr *e = ir_unwrap(equation->body);
+    bool repeats = e->kind == EX_READ && !e->read.otherwise && e->read.tensor != equation->result;
+    if (!repeats && e->kind != EX_NUMBER) return NULL;
     Replacement *r = ARENA_NEW(ctx->arena, Replacement);
     if (e->kind == EX_NUMBER) {
         r->number = e;
         return r;
     }
-    if (e->kind != EX_READ || e->read.otherwise || e->read.tensor == equation->result) return NULL;
     r->to = e->read.tensor;
     if (r->to->classes != equation->result->classes) return NULL;
     uint32_t rank = r->to->rank, used = 0;
@@ -129,41 +122,37 @@ static bool is_identity(const Replacement *r, const Tensor *result) {
 
 /* ---- finding equal equations ---- */
 
-static Shape *shape_of(Merge *g, const Tensor *tensor) {
+static bool same_results(const Tensor *a, const Tensor *b) {
+    return a->rank == b->rank && a->classes == b->classes &&
+           memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0;
+}
+
+/* The same index for all that stand at this position and run over this extent. */
+static Index *canonical_index(Merge *g, const char *kind, uint32_t position, int64_t extent) {
     Ctx *ctx = g->ctx;
-    Text text = text_new(ctx->arena);
-    text_printf(&text, "%lld", (long long)tensor->classes);
-    for (uint32_t d = 0; d < tensor->rank; d++)
-        text_printf(&text, ",%lld", (long long)tensor->dims[d]);
-    Sym key = sym(ctx, text_string(&text));
-    Shape *shape = map_get(&g->shapes, key);
-    if (shape) return shape;
-    shape = ARENA_NEW(ctx->arena, Shape);
-    shape->free = ir_free_indices(ctx, tensor, NULL);
-    map_set(ctx->arena, &g->shapes, key, shape);
-    return shape;
+    Sym key = sym_printf(ctx, "%s%u:%lld", kind, position, (long long)extent);
+    Index *index = map_get(&g->canonical, key);
+    if (index) return index;
+    index = ir_index(ctx, key, extent);
+    map_set(ctx->arena, &g->canonical, key, index);
+    return index;
 }
 
 static Index **canonical_bound(Merge *g, Index *const *over, uint32_t nover) {
-    Ctx *ctx = g->ctx;
-    Index **canonical = ARENA_ARRAY(ctx->arena, Index *, nover + 1);
-    for (uint32_t i = 0; i < nover; i++) {
-        Sym key = sym_printf(ctx, "%u:%lld", i, (long long)over[i]->extent);
-        canonical[i] = map_get(&g->bound, key);
-        if (canonical[i]) continue;
-        canonical[i] = ir_index(ctx, key, over[i]->extent);
-        map_set(ctx->arena, &g->bound, key, canonical[i]);
-    }
+    Index **canonical = ARENA_ARRAY(g->ctx->arena, Index *, nover + 1);
+    for (uint32_t i = 0; i < nover; i++) canonical[i] = canonical_index(g, "", i, over[i]->extent);
     return canonical;
 }
 
 /* The body over canonical indices: equal bodies are then the same pointer. */
-static const Expr *canonical_body(Merge *g, const Equation *equation, const Shape *shape) {
+static const Expr *canonical_body(Merge *g, const Equation *equation) {
     Ctx *ctx = g->ctx;
     const Expr *e = equation->body;
     Map to = {0};
-    for (uint32_t d = 0; d < equation->result->rank; d++)
-        map_set(ctx->arena, &to, equation->free[d], (void *)ir_index_value(ctx, shape->free[d]));
+    for (uint32_t d = 0; d < equation->result->rank; d++) {
+        Index *index = canonical_index(g, "free", d, equation->free[d]->extent);
+        map_set(ctx->arena, &to, equation->free[d], (void *)ir_index_value(ctx, index));
+    }
     if (!ir_is_reduction(e)) return ir_substitute(ctx, e, &to);
     bool reduce = e->kind == EX_REDUCE;
     uint32_t nover = reduce ? e->reduce.nover : e->contract.nover;
@@ -176,6 +165,24 @@ static const Expr *canonical_body(Merge *g, const Equation *equation, const Shap
         body = ir_mul(ctx, body, e->contract.factors[i]);
     body = ir_substitute(ctx, body, &to);
     return ir_reduce(ctx, reduce ? e->reduce.op : REDUCE_SUM, canonical, nover, body);
+}
+
+/* The equation met before that is equal to this one. NULL: there is none, and this one is noted.
+ * Only equations whose bodies have the same shape are compared. */
+static const Equation *find_equal(Merge *g, Equation *equation) {
+    Arena *arena = g->ctx->arena;
+    const void *shape = (const void *)(uintptr_t)equation->body->shape;
+    Candidate *own = ARENA_NEW(arena, Candidate), *first = map_get(&g->candidates, shape);
+    own->equation = equation;
+    for (Candidate *other = first; other; other = other->next) {
+        if (!same_results(equation->result, other->equation->result)) continue;
+        if (!own->canonical) own->canonical = canonical_body(g, equation);
+        if (!other->canonical) other->canonical = canonical_body(g, other->equation);
+        if (own->canonical == other->canonical) return other->equation;
+    }
+    own->next = first;
+    map_set(arena, &g->candidates, shape, own);
+    return NULL;
 }
 
 /* ---- the passes over the module ---- */
@@ -207,14 +214,10 @@ static void visit_equation(Merge *g, Equation *equation) {
         if (!pinned) map_set(ctx->arena, &g->replacements, result, r);
         return;
     }
-    Shape *shape = shape_of(g, result);
-    const Expr *canonical = canonical_body(g, equation, shape);
-    const Equation *equal = map_get(&shape->equations, canonical);
-    if (!equal)
-        map_set(ctx->arena, &shape->equations, canonical, equation);
-    else if (pinned)
+    const Equation *equal = find_equal(g, equation);
+    if (equal && pinned)
         equation->body = ir_read_at(ctx, equal->result, equation->free);
-    else
+    else if (equal)
         map_set(ctx->arena, &g->replacements, result, identity(ctx, equal->result));
 }
 

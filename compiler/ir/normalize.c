@@ -25,10 +25,6 @@ static void need(Needed *n, Tensor *tensor) {
     if (definition) vec_push(n->ctx->arena, &n->waiting, definition);
 }
 
-static void need_read(void *data, const Expr *e) {
-    if (e->kind == EX_READ) need(data, e->read.tensor);
-}
-
 static Map needed_tensors(Ctx *ctx, const Module *m) {
     Needed n = {.ctx = ctx, .m = m};
     need(&n, m->loss);
@@ -42,7 +38,8 @@ static Map needed_tensors(Ctx *ctx, const Module *m) {
     }
     while (n.waiting.len) {
         const Equation *equation = n.waiting.at[--n.waiting.len];
-        ir_visit(ctx, equation->body, need_read, &n);
+        const Reads *reads = ir_reads(ctx, equation->body);
+        for (uint32_t i = 0; i < reads->len; i++) need(&n, reads->at[i]->read.tensor);
     }
     return n.tensors;
 }
@@ -75,37 +72,46 @@ typedef struct Line {
 } Line;
 typedef Vec(Line) Lines;
 
-static Lines lines_of(Ctx *ctx, const Module *m) {
-    Lines lines = {0};
+static void note_lines(Ctx *ctx, const Module *m, Lines *lines) {
+    lines->len = 0;
     for (uint32_t i = 0; i < m->equations.len; i++) {
         Line line = {m->equations.at[i]->result, m->equations.at[i]->body};
-        vec_push(ctx->arena, &lines, line);
+        vec_push(ctx->arena, lines, line);
     }
-    return lines;
 }
 
-static bool same_lines(const Lines *a, const Lines *b) {
-    if (a->len != b->len) return false;
-    for (uint32_t i = 0; i < a->len; i++)
-        if (a->at[i].result != b->at[i].result || a->at[i].body != b->at[i].body) return false;
+static bool are_lines(const Module *m, const Lines *lines) {
+    if (m->equations.len != lines->len) return false;
+    for (uint32_t i = 0; i < lines->len; i++) {
+        const Equation *equation = m->equations.at[i];
+        if (equation->result != lines->at[i].result || equation->body != lines->at[i].body)
+            return false;
+    }
+    return true;
+}
+
+/* Orders the equations, unless they are still those that were ordered last. */
+static bool order(Ctx *ctx, Module *m, Lines *ordered) {
+    if (ordered->len && are_lines(m, ordered)) return true;
+    if (!ir_order(ctx, m)) return false;
+    note_lines(ctx, m, ordered);
     return true;
 }
 
 void ir_normalize(Ctx *ctx, Module *m) {
+    Lines ordered = {0}, before = {0};
     ir_prune(ctx, m);
-    if (!ir_order(ctx, m)) return;
+    if (!order(ctx, m, &ordered)) return;
     for (int round = 0; round < MAX_ROUNDS; round++) {
-        Lines before = lines_of(ctx, m);
+        note_lines(ctx, m, &before);
         ir_shorten_conditions(ctx, m);
         ir_hoist(ctx, m);
-        if (diag_failed(ctx) || !ir_order(ctx, m)) return;
+        if (diag_failed(ctx) || !order(ctx, m, &ordered)) return;
         ir_make_contractions(ctx, m);
         ir_split_phases(ctx, m);
-        if (!ir_order(ctx, m)) return;
+        if (!order(ctx, m, &ordered)) return;
         ir_merge(ctx, m);
         ir_prune(ctx, m);
-        if (!ir_order(ctx, m)) return;
-        Lines after = lines_of(ctx, m);
-        if (same_lines(&before, &after)) return;
+        if (!order(ctx, m, &ordered) || are_lines(m, &before)) return;
     }
 }

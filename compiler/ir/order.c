@@ -93,27 +93,17 @@ uint32_t ir_components(Ctx *ctx, const Graph *graph, uint32_t *order, uint32_t *
 
 /* ---- the module ---- */
 
-typedef struct Links {
-    Ctx *ctx;
-    Map numbers; /* Tensor* → number + 1 of its equation */
-    struct Edges *edges;
-} Links;
-
-static void link_read(void *data, const Expr *e) {
-    Links *links = data;
-    if (e->kind != EX_READ) return;
-    uintptr_t number = (uintptr_t)map_get(&links->numbers, e->read.tensor);
-    if (number) vec_push(links->ctx->arena, &links->edges->to, (uint32_t)number - 1);
-}
-
 static Graph reads_of(Ctx *ctx, const Module *m) {
     Graph graph = ir_graph(ctx, m->equations.len);
-    Links links = {.ctx = ctx};
+    Map numbers = {0}; /* Tensor* → number + 1 of its equation */
     for (uint32_t i = 0; i < graph.n; i++)
-        map_set(ctx->arena, &links.numbers, m->equations.at[i]->result, (void *)(uintptr_t)(i + 1));
+        map_set(ctx->arena, &numbers, m->equations.at[i]->result, (void *)(uintptr_t)(i + 1));
     for (uint32_t i = 0; i < graph.n; i++) {
-        links.edges = &graph.edges[i];
-        ir_visit(ctx, m->equations.at[i]->body, link_read, &links);
+        const Reads *reads = ir_reads(ctx, m->equations.at[i]->body);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            uintptr_t number = (uintptr_t)map_get(&numbers, reads->at[r]->read.tensor);
+            if (number) vec_push(ctx->arena, &graph.edges[i].to, (uint32_t)number - 1);
+        }
     }
     return graph;
 }

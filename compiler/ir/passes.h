@@ -33,6 +33,7 @@ void ir_each_child(const Expr *e, void (*visit)(void *data, const Expr *child), 
 typedef Vec(Index *) Indices;
 /* The distinct indices that occur in e and are not bound in it, in order of first occurrence. */
 Indices ir_free_of(Ctx *ctx, const Expr *e);
+bool ir_is_among(const Indices *set, const Index *index);
 bool ir_is_reduction(const Expr *e);
 /* An INT expression that is one bare atom is given as the atom. */
 const Expr *ir_unwrap(const Expr *e);

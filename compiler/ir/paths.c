@@ -41,10 +41,15 @@ const Expr *ir_unwrap(const Expr *e) {
 
 /* ---- free indices ---- */
 
+bool ir_is_among(const Indices *set, const Index *index) {
+    for (uint32_t i = 0; i < set->len; i++)
+        if (set->at[i] == index) return true;
+    return false;
+}
+
 typedef struct Occurrences {
     Ctx *ctx;
-    Map bound;
-    Vec(Index *) seen;
+    Indices bound, seen;
 } Occurrences;
 
 static void note_index(void *data, const Expr *e) {
@@ -54,16 +59,17 @@ static void note_index(void *data, const Expr *e) {
     if (e->kind == EX_INDEX) vec_push(o->ctx->arena, &o->seen, e->index);
     if (e->kind == EX_REDUCE) over = e->reduce.over, nover = e->reduce.nover;
     if (e->kind == EX_CONTRACT) over = e->contract.over, nover = e->contract.nover;
-    for (uint32_t i = 0; i < nover; i++) map_set(o->ctx->arena, &o->bound, over[i], over[i]);
+    for (uint32_t i = 0; i < nover; i++) vec_push(o->ctx->arena, &o->bound, over[i]);
 }
 
 Indices ir_free_of(Ctx *ctx, const Expr *e) {
     Occurrences o = {.ctx = ctx};
-    Indices found = {0};
-    ir_visit(ctx, e, note_index, &o);
+    if (e->indices) ir_visit(ctx, e, note_index, &o);
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < o.seen.len; i++)
-        if (!map_has(&o.bound, o.seen.at[i])) vec_push(ctx->arena, &found, o.seen.at[i]);
-    return found;
+        if (!ir_is_among(&o.bound, o.seen.at[i])) o.seen.at[kept++] = o.seen.at[i];
+    o.seen.len = kept;
+    return o.seen;
 }
 
 /* ---- conditions ---- */
@@ -169,21 +175,11 @@ static bool is_safe(Ctx *ctx, const Expr *read, const Path *path) {
     return true;
 }
 
-typedef struct Inside {
-    Ctx *ctx;
-    bool all;
-} Inside;
-
-static void look_for_outside(void *data, const Expr *e) {
-    Inside *inside = data;
-    if (e->kind == EX_READ && !e->read.otherwise && !is_safe(inside->ctx, e, NULL))
-        inside->all = false;
-}
-
 bool ir_reads_inside(Ctx *ctx, const Expr *e) {
-    Inside inside = {ctx, true};
-    ir_visit(ctx, e, look_for_outside, &inside);
-    return inside.all;
+    const Reads *reads = ir_reads(ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++)
+        if (!reads->at[i]->read.otherwise && !is_safe(ctx, reads->at[i], NULL)) return false;
+    return true;
 }
 
 static const Expr *protect_read(void *data, const Expr *e) {
@@ -191,18 +187,20 @@ static const Expr *protect_read(void *data, const Expr *e) {
     if (!map_has(&p->unsafe, e)) return NULL;
     const Expr **subs = ARENA_ARRAY(p->ctx->arena, const Expr *, e->read.tensor->rank + 1);
     for (uint32_t d = 0; d < e->read.tensor->rank; d++)
-        subs[d] = ir_rewrite(p->ctx, e->read.subs[d], protect_read, p);
+        subs[d] = ir_rewrite_reads(p->ctx, e->read.subs[d], protect_read, p);
     const Expr *zero = e->type == TY_INT ? ir_int(p->ctx, 0) : ir_number(p->ctx, 0);
     return ir_read(p->ctx, e->read.tensor, subs, zero);
 }
 
 const Expr *ir_protect(Ctx *ctx, const Expr *e) {
     Protection p = {.ctx = ctx};
-    Paths paths = ir_paths(ctx, e);
-    for (uint32_t i = 0; i < paths.all.len; i++) {
-        const Expr *read = paths.all.at[i];
-        if (read->kind != EX_READ || read->read.otherwise) continue;
-        if (!is_safe(ctx, read, paths.of[i])) map_set(ctx->arena, &p.unsafe, read, (void *)read);
+    const Reads *reads = ir_reads(ctx, e);
+    Paths paths = {0};
+    if (e->has & HAS_SELECT && reads->len) paths = ir_paths(ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++) {
+        const Expr *read = reads->at[i];
+        if (!read->read.otherwise && !is_safe(ctx, read, ir_path_of(&paths, read)))
+            map_set(ctx->arena, &p.unsafe, read, (void *)read);
     }
-    return p.unsafe.len ? ir_rewrite(ctx, e, protect_read, &p) : e;
+    return p.unsafe.len ? ir_rewrite_reads(ctx, e, protect_read, &p) : e;
 }

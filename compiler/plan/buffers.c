@@ -121,13 +121,11 @@ static void touch(Lifetimes *l, Tensor *tensor) {
     if (position > buffer->last) buffer->last = position;
 }
 
-static void touch_read(void *data, const Expr *e) {
-    if (e->kind == EX_READ) touch(data, e->read.tensor);
-}
-
 static void touch_expression(void *data, const Kernel *k, const Expr *e) {
+    (void)k;
     Lifetimes *l = data;
-    ir_visit(l->p->ctx, e, touch_read, l);
+    const Reads *reads = ir_reads(l->p->ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++) touch(l, reads->at[i]->read.tensor);
 }
 
 static void touch_kernel(Lifetimes *l, const Kernel *k) {

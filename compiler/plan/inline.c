@@ -109,7 +109,7 @@ static const Expr *inline_read(void *data, const Expr *e) {
     if (!node || !node->is_inlined) return NULL;
     Map point = {0};
     for (uint32_t d = 0; d < e->read.tensor->rank; d++) {
-        const Expr *sub = ir_rewrite(p->ctx, e->read.subs[d], inline_read, p);
+        const Expr *sub = ir_rewrite_reads(p->ctx, e->read.subs[d], inline_read, p);
         map_set(p->ctx->arena, &point, node->at[d], (void *)sub);
     }
     return ir_substitute(p->ctx, node->body, &point);

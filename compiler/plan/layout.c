@@ -51,9 +51,7 @@ const Expr *plan_address(const Planner *p, const Tensor *tensor, const Expr *con
     Ctx *ctx = p->ctx;
     int64_t *strides = ARENA_ARRAY(ctx->arena, int64_t, tensor->rank + 1);
     plan_strides(p->f, tensor, strides);
-    const Expr *sum = ir_int(ctx, 0);
-    for (uint32_t d = 0; d < tensor->rank; d++)
-        sum = ir_int_add(ctx, sum, ir_int_scale(ctx, subs[d], strides[d]));
+    const Expr *sum = ir_int_sum(ctx, 0, subs, strides, tensor->rank);
     for (const Expr *next = sum; next; next = recombine_one(ctx, sum)) sum = next;
     return sum;
 }

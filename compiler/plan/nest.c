@@ -486,15 +486,15 @@ static const Expr *shrink_read(void *data, const Expr *e) {
     if (e->kind != EX_READ || e->read.tensor != s->from) return NULL;
     const Expr **subs = ARENA_ARRAY(s->p->ctx->arena, const Expr *, s->to->rank + 1);
     for (uint32_t d = 0; d < s->to->rank; d++)
-        subs[d] = ir_rewrite(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
+        subs[d] = ir_rewrite_reads(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
     const Expr *otherwise = e->read.otherwise;
-    if (otherwise) otherwise = ir_rewrite(s->p->ctx, otherwise, shrink_read, s);
+    if (otherwise) otherwise = ir_rewrite_reads(s->p->ctx, otherwise, shrink_read, s);
     return ir_read(s->p->ctx, s->to, subs, otherwise);
 }
 
 static const Expr *shrunk(void *data, const Expr *e) {
     const Shrink *s = data;
-    return ir_rewrite(s->p->ctx, e, shrink_read, data);
+    return ir_rewrite_reads(s->p->ctx, e, shrink_read, data);
 }
 
 static void shrink_step(Draft *step, Shrink *s) {

@@ -7,28 +7,19 @@
 
 /* ---- looking at expressions ----------------------------------------------------------------- */
 
-typedef struct ReadsVisit {
-    Ctx *ctx;
-    Reads *reads;
-} ReadsVisit;
-
-static void visit_read(void *data, const Expr *e) {
-    ReadsVisit *visit = data;
-    if (e->kind != EX_READ) return;
-    for (uint32_t i = 0; i < visit->reads->len; i++)
-        if (visit->reads->at[i] == e) return;
-    vec_push(visit->ctx->arena, visit->reads, e);
-}
-
-void plan_expression_reads(Ctx *ctx, const Expr *e, Reads *reads) {
-    ReadsVisit visit = {ctx, reads};
-    ir_visit(ctx, e, visit_read, &visit);
+static void add_reads(Ctx *ctx, const Expr *e, Reads *reads) {
+    const Reads *more = ir_reads(ctx, e);
+    uint32_t before = reads->len;
+    for (uint32_t i = 0; i < more->len; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < before && !known; k++) known = reads->at[k] == more->at[i];
+        if (!known) vec_push(ctx->arena, reads, more->at[i]);
+    }
 }
 
 void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads) {
-    if (node->body) plan_expression_reads(ctx, node->body, reads);
-    for (uint32_t i = 0; i < node->nfactors; i++)
-        plan_expression_reads(ctx, node->factors[i], reads);
+    if (node->body) add_reads(ctx, node->body, reads);
+    for (uint32_t i = 0; i < node->nfactors; i++) add_reads(ctx, node->factors[i], reads);
 }
 
 bool plan_contains(Index *const *list, uint32_t n, const Index *index) {
@@ -80,9 +71,9 @@ double plan_points(const Planner *p, Index *const *indices, uint32_t n) {
 
 void plan_rewrite_node(Ctx *ctx, Node *node, const Expr *(*change)(void *data, const Expr *e),
                        void *data) {
-    if (node->body) node->body = ir_rewrite(ctx, node->body, change, data);
+    if (node->body) node->body = ir_rewrite_reads(ctx, node->body, change, data);
     for (uint32_t i = 0; i < node->nfactors; i++)
-        node->factors[i] = ir_rewrite(ctx, node->factors[i], change, data);
+        node->factors[i] = ir_rewrite_reads(ctx, node->factors[i], change, data);
 }
 
 void plan_substitute_node(Ctx *ctx, Node *node, const Map *replacements) {
@@ -196,17 +187,14 @@ static void need(Need *n, const Tensor *tensor) {
     vec_push(n->p->ctx->arena, &n->work, tensor);
 }
 
-static void need_read(void *data, const Expr *e) {
-    if (e->kind == EX_READ) need(data, e->read.tensor);
-}
-
 static void add_equations(Planner *p) {
     Need n = {.p = p};
     for (uint32_t i = 0; i < p->m->roots.len; i++) need(&n, p->m->roots.at[i].tensor);
     for (uint32_t i = 0; i < p->m->updates.len; i++) need(&n, p->m->updates.at[i].value);
     while (n.work.len) {
         const Tensor *tensor = n.work.at[--n.work.len];
-        ir_visit(p->ctx, ir_definition(p->m, tensor)->body, need_read, &n);
+        const Reads *reads = ir_reads(p->ctx, ir_definition(p->m, tensor)->body);
+        for (uint32_t i = 0; i < reads->len; i++) need(&n, reads->at[i]->read.tensor);
     }
     for (uint32_t i = 0; i < p->m->equations.len; i++) {
         const Equation *equation = p->m->equations.at[i];

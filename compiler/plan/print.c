@@ -43,7 +43,7 @@ static const Expr *blank_accumulator(void *data, const Expr *e) {
 }
 
 static void put_value(Printer *p, const Expr *e) {
-    if (p->kernel->acc) e = ir_rewrite(p->ctx, e, blank_accumulator, p);
+    if (p->kernel->acc) e = ir_rewrite_reads(p->ctx, e, blank_accumulator, p);
     ir_print_expr(p->out, e);
 }
 

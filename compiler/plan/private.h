@@ -120,11 +120,9 @@ void plan_nodes(Planner *p);
 Node *plan_add_node(Planner *p, Tensor *result, Index **at, const Expr *body, Span span);
 /* Fills node->uses and the numbers of the nodes. */
 void plan_uses(Planner *p);
-typedef Vec(const Expr *) Reads;
-/* All reads in an expression, each once; also those in subscripts. */
-void plan_expression_reads(Ctx *ctx, const Expr *e, Reads *reads);
+/* Adds all reads of a node's expressions, each once; also those in subscripts. */
 void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads);
-/* Rewrites all expressions of a node. */
+/* Changes reads in all expressions of a node. */
 void plan_rewrite_node(Ctx *ctx, Node *node, const Expr *(*change)(void *data, const Expr *e),
                        void *data);
 void plan_substitute_node(Ctx *ctx, Node *node, const Map *replacements);

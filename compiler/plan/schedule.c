@@ -178,16 +178,16 @@ static bool is_stored(const Kernel *k, const Tensor *tensor) {
     return plan_accumulates(k, tensor);
 }
 
-static void add_load(void *data, const Expr *e) {
-    Work *work = data;
-    if (e->kind != EX_READ || is_stored(work->k, e->read.tensor)) return;
+static void add_load(Work *work, const Expr *e) {
+    if (is_stored(work->k, e->read.tensor)) return;
     const Expr *address = plan_address(work->p, e->read.tensor, e->read.subs);
     vec_push(work->p->ctx->arena, &work->loads.all, address);
 }
 
 static void add_expression(Work *work, const Expr *e) {
     work->arithmetic += plan_cost(work->p->ctx, e);
-    ir_visit(work->p->ctx, e, add_load, work);
+    const Reads *reads = ir_reads(work->p->ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++) add_load(work, reads->at[i]);
 }
 
 static void add_stores(Work *work) {
@@ -333,19 +333,10 @@ static void touch(Touched *t, const Kernel *k, const Tensor *tensor) {
     t->bytes += elements * (double)plan_element_bytes(t->p->f, tensor);
 }
 
-typedef struct Toucher {
-    Touched *touched;
-    const Kernel *kernel;
-} Toucher;
-
-static void touch_read(void *data, const Expr *e) {
-    const Toucher *toucher = data;
-    if (e->kind == EX_READ) touch(toucher->touched, toucher->kernel, e->read.tensor);
-}
-
 static void touch_expression(void *data, const Kernel *k, const Expr *e) {
-    Toucher toucher = {data, k};
-    ir_visit(toucher.touched->p->ctx, e, touch_read, &toucher);
+    Touched *touched = data;
+    const Reads *reads = ir_reads(touched->p->ctx, e);
+    for (uint32_t i = 0; i < reads->len; i++) touch(touched, k, reads->at[i]->read.tensor);
 }
 
 /* All that is touched once from or to the outer caches. */

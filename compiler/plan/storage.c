@@ -150,11 +150,10 @@ static bool follow_read(Wishes *w, const Node *node, const Expr *read) {
 }
 
 static bool follow(Wishes *w, const Node *node) {
-    Reads reads = {0};
     bool changed = false;
     if (!node->body) return false;
-    plan_expression_reads(w->p->ctx, node->body, &reads);
-    for (uint32_t r = 0; r < reads.len; r++) changed |= follow_read(w, node, reads.at[r]);
+    const Reads *reads = ir_reads(w->p->ctx, node->body);
+    for (uint32_t r = 0; r < reads->len; r++) changed |= follow_read(w, node, reads->at[r]);
     return changed;
 }
 

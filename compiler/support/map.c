@@ -1,7 +1,10 @@
-/* support/map.c: open addressing over an array of entries in insertion order. */
+/* support/map.c: open addressing over an array of entries in insertion order. A few entries are
+ * looked through one after the other: most maps stay so small. */
 #include "support/map.h"
 
 #include <string.h>
+
+enum { FEW = 8 };
 
 static uint32_t hash_pointer(const void *key) {
     uint64_t h = (uint64_t)(uintptr_t)key;
@@ -17,10 +20,14 @@ static uint32_t find_slot(const Map *map, const void *key) {
     return slot;
 }
 
-static const MapEntry *find(const Map *map, const void *key) {
-    if (!map->nslots) return NULL;
-    uint32_t number = map->slots[find_slot(map, key)];
-    return number ? &map->entries[number - 1] : NULL;
+static MapEntry *find(const Map *map, const void *key) {
+    if (map->nslots) {
+        uint32_t number = map->slots[find_slot(map, key)];
+        return number ? &map->entries[number - 1] : NULL;
+    }
+    for (uint32_t i = 0; i < map->len; i++)
+        if (map->entries[i].key == key) return &map->entries[i];
+    return NULL;
 }
 
 void *map_get(const Map *map, const void *key) {
@@ -33,22 +40,24 @@ bool map_has(const Map *map, const void *key) {
 }
 
 static void grow(Arena *arena, Map *map) {
-    uint32_t cap = map->cap ? map->cap * 2 : 8;
+    uint32_t cap = map->cap ? map->cap * 2 : FEW / 2;
     MapEntry *entries = ARENA_ARRAY(arena, MapEntry, cap);
     if (map->len) memcpy(entries, map->entries, map->len * sizeof *entries);
     map->entries = entries;
     map->cap = cap;
+    if (cap <= FEW) return;
     map->nslots = cap * 2;
     map->slots = ARENA_ARRAY(arena, uint32_t, map->nslots);
     for (uint32_t i = 0; i < map->len; i++) map->slots[find_slot(map, entries[i].key)] = i + 1;
 }
 
 void map_set(Arena *arena, Map *map, const void *key, void *value) {
-    if (map->len == map->cap) grow(arena, map);
-    uint32_t slot = find_slot(map, key);
-    if (!map->slots[slot]) {
-        map->entries[map->len].key = key;
-        map->slots[slot] = ++map->len;
+    MapEntry *entry = find(map, key);
+    if (entry) {
+        entry->value = value;
+        return;
     }
-    map->entries[map->slots[slot] - 1].value = value;
+    if (map->len == map->cap) grow(arena, map);
+    map->entries[map->len++] = (MapEntry){key, value};
+    if (map->nslots) map->slots[find_slot(map, key)] = map->len;
 }
