@@ -231,6 +231,7 @@ static void note_tree(Expr *e) {
     ir_each_child(e, may_exchange(e) ? add_shape : mix_shape, &e->shape);
     if (e->kind == EX_INDEX) e->indices |= (uint64_t)1 << e->index->id % 64;
     if (e->kind == EX_READ) e->has |= HAS_READ;
+    if (e->kind == EX_DRAW) e->has |= HAS_DRAW;
     if (ir_is_reduction(e)) e->has |= HAS_REDUCTION;
     if (e->kind != EX_OP || e->op.op != OP_SELECT) return;
     if (e->has & HAS_SELECT) e->has |= HAS_SELECT_IN_SELECT;

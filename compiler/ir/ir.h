@@ -108,7 +108,7 @@ typedef struct Term {
 } Term;
 
 /* Sets of kinds of nodes. */
-enum { HAS_READ = 1, HAS_REDUCTION = 2, HAS_SELECT = 4, HAS_SELECT_IN_SELECT = 8 };
+enum { HAS_READ = 1, HAS_REDUCTION = 2, HAS_SELECT = 4, HAS_SELECT_IN_SELECT = 8, HAS_DRAW = 16 };
 
 struct Expr {
     ExprKind kind;

@@ -23,38 +23,42 @@ static int larger_first(const void *a, const void *b) {
     return x < y ? -1 : x > y; /* in the caller's order */
 }
 
-static bool live_together(const Interval *a, const Interval *b) {
-    return a->first <= b->last && b->first <= a->last;
-}
+/* A place that is taken from one time to another, both included. */
+typedef struct Taken {
+    uint32_t first, last;
+    int64_t begin, end; /* in memory */
+} Taken;
 
-/* Keeps the list of placed intervals in the order of their offsets. */
-static void insert_by_offset(Interval **placed, uint32_t n, Interval *interval) {
+/* Keeps the places in the order in which they begin. */
+static void insert_taken(Taken *taken, uint32_t n, Taken own) {
     uint32_t i = n;
-    for (; i > 0 && placed[i - 1]->offset > interval->offset; i--) placed[i] = placed[i - 1];
-    placed[i] = interval;
+    while (i > 0 && taken[i - 1].begin > own.begin) i--;
+    memmove(taken + i + 1, taken + i, (n - i) * sizeof *taken);
+    taken[i] = own;
 }
 
 /* The largest first, each at the lowest place that is free as long as it lives. */
 int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n) {
     Interval **order = ARENA_ARRAY(ctx->arena, Interval *, n + 1);
-    Interval **placed = ARENA_ARRAY(ctx->arena, Interval *, n + 1);
-    int64_t end = 0;
+    Taken *taken = ARENA_ARRAY(ctx->arena, Taken, n + 1);
+    int64_t most = 0;
     for (uint32_t i = 0; i < n; i++) order[i] = &intervals[i];
     qsort(order, n, sizeof *order, larger_first);
     for (uint32_t i = 0; i < n; i++) {
-        Interval *interval = order[i];
-        int64_t offset = 0, bytes = aligned(interval->bytes);
-        for (uint32_t k = 0; k < i; k++) {
-            if (!live_together(placed[k], interval)) continue;
-            if (placed[k]->offset >= offset + bytes) break;
-            int64_t behind = placed[k]->offset + aligned(placed[k]->bytes);
-            if (behind > offset) offset = behind;
+        Taken own = {order[i]->first, order[i]->last, 0, aligned(order[i]->bytes)};
+        int64_t bytes = own.end;
+        for (const Taken *other = taken; other < taken + i; other++) {
+            if (other->first > own.last || other->last < own.first) continue;
+            if (other->begin >= own.end) break;
+            if (other->end <= own.begin) continue;
+            own.begin = other->end;
+            own.end = own.begin + bytes;
         }
-        interval->offset = offset;
-        insert_by_offset(placed, i, interval);
-        if (offset + bytes > end) end = offset + bytes;
+        order[i]->offset = own.begin;
+        insert_taken(taken, i, own);
+        if (own.end > most) most = own.end;
     }
-    return end;
+    return most;
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------

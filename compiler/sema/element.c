@@ -250,7 +250,7 @@ static const Expr *place_draw(void *data, const Expr *e) {
 }
 
 const Expr *place_draws(Expander *x, const Expr *e, Index *const *free, uint32_t n) {
-    if (!x->pending.len) return e;
+    if (!x->pending.len || !(e->has & HAS_DRAW)) return e;
     Ctx *ctx = x->ctx;
     const Expr *position = ir_int(ctx, 0);
     int64_t stride = 1;
