@@ -137,11 +137,27 @@ static int64_t pairs_bytes(const Contract *c, uint32_t vectors) {
     return units * 4;
 }
 
-/* Bytes of a panel with so many vectors of columns. */
+/* Of a summed index, at most, in what the kernel does at once: a part, if it sums in parts. */
+static int64_t sum_turns(const Contract *c, const Index *index) {
+    const Split *split = &c->kernel->split;
+    if (split->number && split->index == index) return split->unit;
+    const Axis alone = {.merged = (Index *[]){(Index *)index}, .nmerged = 1, .turns = -1};
+    return contract_turns(c->g, &alone);
+}
+
+/* Of all summed indices, at most, in a block. */
+static int64_t sum_of_block(const Contract *c) {
+    int64_t sum = 1, block = c->kernel->blocking.turns;
+    for (uint32_t i = 0; i < c->sums.len; i++)
+        for (uint32_t m = 0; m < c->sums.at[i].nmerged; m++)
+            sum *= i + m == 0 && block ? block : sum_turns(c, c->sums.at[i].merged[m]);
+    return sum;
+}
+
+/* Bytes of a panel with so many vectors of columns, and of what a square has too much. */
 static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
-    const Gen *g = c->g;
     if (c->pairs) return pairs_bytes(c, vectors);
-    return turns_of_all(g, &c->sums) * vectors * g->lanes * (g->f64_real ? 8 : 4);
+    return (c->sum + c->g->lanes) * vectors * c->g->lanes * (c->g->f64_real ? 8 : 4);
 }
 
 /* The part of the lanes that is used by `turns` of them. */
@@ -190,16 +206,15 @@ static void choose_form(Contract *c) {
         c->form = FORM_PACKED;
         return;
     }
-    bool is_direct = has_vectors && c->b.column <= 1 && c->a.column <= 1;
-    bool is_packed = has_vectors && !is_direct && rows > 1 &&
-                     panel_bytes(c, 1) <= c->kernel->blocking.panel_bytes;
+    bool is_packed =
+        has_vectors && rows > 1 && panel_bytes(c, 1) <= c->kernel->blocking.panel_bytes;
+    bool is_direct = has_vectors && !is_packed && c->b.column <= 1 && c->a.column <= 1;
     c->form = is_packed ? FORM_PACKED : FORM_OUTER;
+    if (c->kernel->blocking.turns) return; /* each tile of rows would read all of b */
     if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
     double others = 0;
     if (is_direct) others = 1.3 * lanes_used(contract_turns(g, c->column), c->lanes);
     if (is_packed) others = packed_efficiency(c, rows);
-    if (c->kernel->blocking.turns && has_vectors)
-        return; /* each tile of rows would read all of b */
     if (dot_efficiency(c) > others) use_dot(c);
 }
 
@@ -320,6 +335,14 @@ static void known_rows(Contract *c, const Point *p, const Columns *columns, int6
     loop_rows(c, p, columns, middle, gen_i64(g, turns), (uint32_t)large - 1, count - nlarge == 1);
 }
 
+/* Is the extent, whatever it is, a multiple of a tile's rows? */
+static bool has_whole_tiles(const Contract *c) {
+    int64_t multiple = 1;
+    for (uint32_t i = 0; i < c->row->nmerged; i++)
+        if (c->row->merged[i]->extent != EXTENT_BATCH) multiple *= c->row->merged[i]->extent;
+    return c->is_whole && multiple % c->rows == 0;
+}
+
 /* An unknown one into full tiles, then powers of two; or single rows, when the usual number leaves
  * no rest: each size of a tile is code of its own. */
 static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef extent) {
@@ -331,6 +354,7 @@ static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LL
         LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, rows), "");
         LLVMValueRef end = LLVMBuildSub(g->b, extent, left, "");
         loop_rows(c, p, columns, begin, end, rows, false);
+        if (has_whole_tiles(c)) break;
         begin = end;
         rows = rows == 1 ? 0 : has_rest ? gen_power_of_two(rows) / 2 : 1;
     }
@@ -339,7 +363,7 @@ static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LL
 static void row_tiles(Contract *c, const Point *p, void *data) {
     if (!c->row)
         contract_tile(c, p, data, NULL, 1);
-    else if (c->row->turns >= 0)
+    else if (c->row->turns >= 0 && !c->a_panels)
         known_rows(c, p, data, c->row->turns);
     else
         unknown_rows(c, p, data, c->row->extent);
@@ -349,11 +373,11 @@ static void row_tiles(Contract *c, const Point *p, void *data) {
 static void column_tile(Contract *c, const Point *outer, Columns columns) {
     Point p = point_copy(c->g, outer);
     if (c->column) point_set_axis(c->g, &p, c->column, columns.at);
-    bool packs = c->form == FORM_PACKED && columns.lanes > 1 && c->phase != PHASE_STORES;
+    bool packs = c->form == FORM_PACKED && columns.lanes > 1;
     if (packs && c->pairs)
         contract_pairs_pack(c, &p, &columns);
     else if (packs)
-        contract_pack(c, &p, &columns);
+        contract_pack_columns(c, &p, &columns);
     loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
 }
 
@@ -441,7 +465,7 @@ static void column_tiles(Contract *c, const Point *p, void *data) {
 /* For one point of the indices of both operands: what is copied of a serves all columns. */
 static void nest_inside(Contract *c, const Point *p, void *data) {
     const Operand a = c->a;
-    if (c->pairs && c->phase != PHASE_STORES) c->a = contract_pairs_operand(c, p);
+    if (c->pairs) c->a = contract_pairs_operand(c, p);
     loop_axes(c, p, &c->outer, c->nbatch, column_tiles, data);
     c->a = a;
 }
@@ -469,6 +493,8 @@ static Contract arranged(Gen *g, const Kernel *k) {
     c.a.column = contract_stride(&c.a, c.column);
     c.b.column = contract_stride(&c.b, c.column);
     c.a.row = contract_stride(&c.a, c.row);
+    c.is_whole = c.row && !c.row->first;
+    c.sum = sum_of_block(&c);
     choose_form(&c);
     return c;
 }
@@ -497,7 +523,8 @@ void kernel_contract(Gen *g, const Kernel *k) {
     Point p = point_new(g, NULL, 1, NULL);
     for (uint32_t i = 0; i < c.sums.len; i++) /* sums run from where the part begins */
         if (c.sums.at[i].first) point_set_axis(g, &p, &c.sums.at[i], gen_i64(g, 0));
-    if (k->blocking.turns && c.form != FORM_DOT && (c.pairs || !k->blocking.pair))
+    bool has_blocks = k->blocking.turns || k->blocking.rows;
+    if (has_blocks && c.form != FORM_DOT && (c.pairs || !k->blocking.pair))
         contract_blocks(&c, &p, nest);
     else
         nest(&c, &p);

@@ -2,18 +2,20 @@
  *
  * The nest, outer to inner:
  *
- *     [blocks]  of the outermost summed index
+ *     [rows]    a block of the tiled rows
+ *     [sums]    a block of the outermost summed index
+ *     [a]       of these rows and sums is copied to panels, a tile of rows side by side
  *     outer     indices of both operands and the result, and of b and the result
  *     columns   tiles of the vectorised index
  *     [panel]   b of these columns is copied so that they are adjacent
  *     middle    indices of a and the result
  *     rows      tiles of one index of a and the result
  *     sums      the summed indices; rows x columns accumulators in registers
- *     stores    of the tile
+ *     stores    of the tile, behind the last block of sums
  *
  * Every element is summed in the order of the summed indices (of their vectors and then inside a
- * vector in the dot form), whatever the tiles around it are: the result does not depend on the
- * batch size.
+ * vector in the dot form), whatever the tiles and blocks around it are: the result does not depend
+ * on the batch size.
  */
 #ifndef DLC_CODEGEN_CONTRACT_H
 #define DLC_CODEGEN_CONTRACT_H
@@ -27,14 +29,6 @@ typedef enum Form {
     FORM_PACKED, /* the same, b is copied into a panel first */
     FORM_DOT,    /* the innermost summed index along the lanes; lanes are added up at the end */
 } Form;
-
-/* A sum in blocks: each block adds to the sums so far, which lie in memory; then come the stores.
- */
-typedef enum Phase {
-    PHASE_WHOLE, /* all of the sum, and the stores */
-    PHASE_BLOCK,
-    PHASE_STORES,
-} Phase;
 
 typedef struct Operand {
     const Tensor *tensor;
@@ -51,6 +45,7 @@ typedef struct Contract {
     Axes outer, middle, sums; /* in the dot form the last sum runs along the lanes */
     uint32_t nbatch;          /* of outer: indices of both operands, which come first */
     const Axis *column, *row; /* NULL: there is none */
+    bool is_whole;            /* all rows, not a part of them */
     Form form;
     uint32_t lanes;   /* of the columns; of the sum in the dot form */
     uint32_t rows;    /* of a tile */
@@ -58,9 +53,10 @@ typedef struct Contract {
     bool pairs;       /* packed form: the last sum is taken in pairs of bf16 */
     bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
     LLVMValueRef spill;
-    Phase phase;
-    LLVMValueRef partial;  /* the sums so far, by outer, middle, row and column */
-    LLVMValueRef is_first; /* block: there are none yet */
+    int64_t sum;           /* most turns of the summed indices in a block */
+    LLVMValueRef a_panels; /* rows of a, a tile of them side by side; NULL: where they lie */
+    LLVMValueRef partial;  /* the sums so far of the block of rows; NULL: there is one block */
+    LLVMValueRef is_first, is_last; /* of the blocks of the sums */
 } Contract;
 
 /* The columns of the tile at work. */
@@ -79,21 +75,25 @@ int64_t contract_turns(const Gen *g, const Axis *axis);
 /* The address of the operand's element at the point; summed indices count as 0. */
 LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand);
 
-/* contract_block.c: the sums so far of a tile that begins at the row (NULL: 0), and how far apart
- * its rows are. */
+/* contract_block.c: all blocks of rows and sums, by `nest`, which makes the loops from `outer` on.
+ */
+typedef void ContractNest(Contract *c, const Point *p);
+void contract_blocks(Contract *c, const Point *p, ContractNest *nest);
+/* The sums so far of a tile that begins at the row (NULL: 0), and how far apart its rows are. */
 LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *columns,
                               LLVMValueRef row);
 int64_t contract_partial_width(const Contract *c);
 int64_t contract_block_turns(const Contract *c, const Axis *axis); /* of the outermost sum */
-/* All blocks, then the stores, by `nest`, which makes the loops from `outer` on. */
-typedef void ContractNest(Contract *c, const Point *p);
-void contract_blocks(Contract *c, const Point *p, ContractNest *nest);
 
 /* contract_tile.c: rows x columns elements, from the sums to the stores. */
 void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
                    uint32_t rows);
 /* contract_pack.c: copies b of these columns to the workspace and sets columns->panel. */
-void contract_pack(Contract *c, const Point *p, Columns *columns);
+void contract_pack_columns(Contract *c, const Point *p, Columns *columns);
+/* a of all rows, tile by tile, to c->a_panels. */
+void contract_pack_rows(Contract *c, const Point *p);
+/* Where a row is there. Those of a tile lie side by side; a smaller tile may begin within one. */
+LLVMValueRef contract_row_in_panels(Contract *c, LLVMValueRef row);
 void contract_transpose(Gen *g, LLVMValueRef *vectors, uint32_t lanes);
 
 /* contract_pairs.c: has the plan room for what is copied of a? */

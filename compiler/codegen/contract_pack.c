@@ -1,15 +1,25 @@
-/* codegen/contract_pack.c: b of a tile of columns as a panel: for each step of the sums, in their
- * order, the columns side by side.
+/* codegen/contract_pack.c: b of a tile of columns, or a of a tile of rows, as a panel: for each
+ * step of the sums, in their order, the columns or rows side by side.
  *
- * in:   columns that do not lie side by side      out: a panel in the workspace, read with whole
- * vectors. Lanes behind the last column are zero, so that nothing strange is computed in them.
+ * in:   a tile of columns or rows      out: a panel in the workspace, read from one end to the
+ * other. Lanes behind the last column are zero, so that nothing strange is computed in them; what
+ * is behind the last row is not used.
+ *
+ * Vectors are stored in the order of their addresses: what one has too much, the next overwrites.
+ * Behind the last panel there is room for it.
  */
 #include "codegen/contract.h"
 
 typedef struct Pack {
     Contract *c;
-    const Columns *columns;
-    uint32_t width; /* of the panel */
+    const Operand *operand;
+    int64_t stride;         /* from one line, a column or row, to the next */
+    uint32_t count, lanes;  /* vectors of lines */
+    uint32_t width;         /* of the panel: lines */
+    LLVMValueRef mask;      /* of the last vector; NULL: all */
+    uint32_t valid;         /* lanes of the last vector, where known; else 0 */
+    LLVMValueRef last_line; /* there is no line behind it; NULL: there are all */
+    const Axis *tiles;      /* a step is copied for all tiles of this axis; NULL: it is one tile */
 } Pack;
 
 static LLVMValueRef ahead(const Pack *pack, LLVMValueRef address, int64_t elements) {
@@ -17,42 +27,94 @@ static LLVMValueRef ahead(const Pack *pack, LLVMValueRef address, int64_t elemen
     return elements ? gen_element_address(g, g->real, address, gen_i64(g, elements)) : address;
 }
 
-/* Of b, where it lies. */
+/* Where the operand lies. */
 static LLVMValueRef further(const Pack *pack, LLVMValueRef address, int64_t elements) {
     Gen *g = pack->c->g;
-    return elements ? gen_element_address(g, pack->c->b.unit, address, gen_i64(g, elements))
+    return elements ? gen_element_address(g, pack->operand->unit, address, gen_i64(g, elements))
                     : address;
 }
 
 /* ---- transposed
  * ------------------------------------------------------------------------------------ */
 
-/* Exchanges the off-diagonal blocks of size s of x and y. */
-static void exchange(Gen *g, LLVMValueRef *x, LLVMValueRef *y, uint32_t lanes, uint32_t s) {
-    LLVMValueRef low[CONTRACT_MAX_LANES], high[CONTRACT_MAX_LANES];
-    for (uint32_t l = 0; l < lanes; l++) {
-        low[l] = gen_i32(g, l & s ? lanes + l - s : l);
-        high[l] = gen_i32(g, l & s ? lanes + l : l + s);
-    }
-    LLVMValueRef a = LLVMBuildShuffleVector(g->b, *x, *y, LLVMConstVector(low, lanes), "");
-    LLVMValueRef b = LLVMBuildShuffleVector(g->b, *x, *y, LLVMConstVector(high, lanes), "");
-    *x = a;
-    *y = b;
+/* Two vectors into two others: one of their first halves or even parts, one of the rest. Each lane
+ * of the result is one of x (from 0) or of y (from `lanes`). */
+typedef struct Pick {
+    LLVMValueRef first[CONTRACT_MAX_LANES], second[CONTRACT_MAX_LANES];
+} Pick;
+
+static void exchange(Gen *g, LLVMValueRef *x, LLVMValueRef *y, Pick *pick, uint32_t lanes) {
+    LLVMValueRef a = LLVMConstVector(pick->first, lanes), b = LLVMConstVector(pick->second, lanes);
+    LLVMValueRef first = LLVMBuildShuffleVector(g->b, *x, *y, a, "");
+    *y = LLVMBuildShuffleVector(g->b, *x, *y, b, "");
+    *x = first;
 }
 
+/* Within each block of `size` lanes, the halves of x and y lane by lane: x0 y0 x1 y1 and x2 y2 x3
+ * y3. */
+static Pick interleaved(const Gen *g, uint32_t lanes, uint32_t size) {
+    Pick pick;
+    for (uint32_t l = 0; l < lanes; l++) {
+        uint32_t from = l / size * size + l % size / 2 + (l % 2 ? lanes : 0);
+        pick.first[l] = gen_i32(g, from);
+        pick.second[l] = gen_i32(g, from + size / 2);
+    }
+    return pick;
+}
+
+/* The even blocks of x, then those of y; and the odd ones. */
+static Pick separated(const Gen *g, uint32_t lanes, uint32_t size) {
+    Pick pick;
+    for (uint32_t l = 0; l < lanes; l++) {
+        uint32_t block = l / size * 2;
+        pick.first[l] = gen_i32(g, block * size + l % size);
+        pick.second[l] = gen_i32(g, (block + 1) * size + l % size);
+    }
+    return pick;
+}
+
+/* Of a square of vectors. Blocks of 128 bits are transposed in themselves, and then as blocks:
+ * these exchanges are single instructions without a table of lanes. */
 void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
-    for (uint32_t s = lanes / 2; s > 0; s /= 2)
-        for (uint32_t i = 0; i < lanes; i++)
-            if (!(i & s)) exchange(g, &v[i], &v[i + s], lanes, s);
+    uint32_t size = g->f64_real ? 2 : 4, half = lanes / 2;
+    if (size > lanes) size = lanes;
+    LLVMValueRef next[CONTRACT_MAX_LANES];
+    Pick pick = interleaved(g, lanes, size);
+    for (uint32_t stage = 1; stage < size; stage *= 2) {
+        for (uint32_t i = 0; i < half; i++) {
+            uint32_t at = i / (size / 2) * size + i % (size / 2);
+            LLVMValueRef x = v[at], y = v[at + size / 2];
+            exchange(g, &x, &y, &pick, lanes);
+            next[2 * i] = x;
+            next[2 * i + 1] = y;
+        }
+        for (uint32_t i = 0; i < lanes; i++) v[i] = next[i];
+    }
+    pick = separated(g, lanes, size);
+    for (uint32_t stage = size; stage < lanes; stage *= 2) {
+        for (uint32_t i = 0; i < half; i++) {
+            uint32_t at = i / size * 2 * size + i % size;
+            LLVMValueRef x = v[at], y = v[at + size];
+            exchange(g, &x, &y, &pick, lanes);
+            next[i] = x;
+            next[i + half] = y;
+        }
+        for (uint32_t i = 0; i < lanes; i++) v[i] = next[i];
+    }
 }
 
 /* pack(from, to, stride, width): a whole square, whose lines are `stride` units apart where they
  * lie and `width` reals in the panel. One for all kernels: shuffles take longest of all to compile.
  */
-static LLVMValueRef square_function(Contract *c, uint32_t lanes) {
-    LLVMTypeRef unit = c->b.unit, types[] = {c->g->ptr, c->g->ptr, c->g->i64, c->g->i64};
-    const char *name =
-        arena_printf(c->g->ctx->arena, "pack%u%s", lanes, unit == c->g->real ? "" : ".short");
+static LLVMValueRef square_function(const Pack *pack) {
+    Contract *c = pack->c;
+    uint32_t lanes = pack->lanes;
+    LLVMTypeRef unit = pack->operand->unit;
+    LLVMTypeRef types[] = {c->g->ptr, c->g->ptr, c->g->i64, c->g->i64};
+    const char *name = arena_printf(c->g->ctx->arena, "pack%u%s", lanes,
+                                    unit != c->g->real ? ".short"
+                                    : c->g->f64_real   ? ".double"
+                                                       : "");
     Gen inner = *c->g, *g = &inner;
     LLVMValueRef line[CONTRACT_MAX_LANES];
     if (gen_shared(g, name, g->void_, types, 4)) return g->fn;
@@ -72,85 +134,122 @@ static LLVMValueRef square_function(Contract *c, uint32_t lanes) {
 }
 
 static void pack_whole_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v) {
-    Contract *c = pack->c;
-    Gen *g = c->g;
-    uint32_t lanes = pack->columns->lanes;
-    LLVMValueRef fn = square_function(c, lanes);
-    LLVMValueRef args[] = {further(pack, from, c->b.column * v * lanes), ahead(pack, to, v * lanes),
-                           gen_i64(g, c->b.column), gen_i64(g, pack->width)};
+    Gen *g = pack->c->g;
+    LLVMValueRef fn = square_function(pack);
+    LLVMValueRef args[] = {further(pack, from, pack->stride * v * pack->lanes),
+                           ahead(pack, to, v * pack->lanes), gen_i64(g, pack->stride),
+                           gen_i64(g, pack->width)};
     LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
 }
 
-/* A square of the columns' vector v: `steps` steps of the last sum from `from` on, to the panel at
- * `to`. */
+/* How far line i is from the first one. Behind the last line there is the last line, again. */
+static LLVMValueRef line_offset(const Pack *pack, uint32_t i) {
+    Gen *g = pack->c->g;
+    LLVMValueRef line = gen_i64(g, i);
+    if (pack->last_line) {
+        LLVMValueRef is_there = LLVMBuildICmp(g->b, LLVMIntSLT, line, pack->last_line, "");
+        line = LLVMBuildSelect(g->b, is_there, line, pack->last_line, "");
+    }
+    return LLVMBuildMul(g->b, line, gen_i64(g, pack->stride), "");
+}
+
+/* A square of vector v: `lanes` steps of the last sum from `from` on, to the panel at `to`; or as
+ * many as the mask has. */
 static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v,
-                        uint32_t steps) {
-    Contract *c = pack->c;
-    Gen *g = c->g;
-    const Columns *columns = pack->columns;
-    uint32_t lanes = columns->lanes;
+                        LLVMValueRef mask, uint32_t steps) {
+    Gen *g = pack->c->g;
+    uint32_t lanes = pack->lanes;
     LLVMValueRef line[CONTRACT_MAX_LANES];
-    LLVMTypeRef unit = c->b.unit;
+    LLVMTypeRef unit = pack->operand->unit;
     LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
-    LLVMValueRef none = LLVMConstNull(gen_vector(g, g->real, lanes));
-    LLVMValueRef mask = steps < lanes ? gen_lane_mask(g, gen_i64(g, steps), lanes) : NULL;
-    uint32_t valid = v + 1 == columns->count && columns->valid ? columns->valid : lanes;
-    if (steps == lanes && valid == lanes && lanes >= 8) {
+    uint32_t valid = v + 1 == pack->count && pack->valid ? pack->valid : lanes;
+    if (!mask && valid == lanes && !pack->last_line && lanes >= 8) {
         pack_whole_square(pack, from, to, v);
         return;
     }
     for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef at = further(pack, from, c->b.column * (v * lanes + i));
-        line[i] = none;
-        if (i < valid)
-            line[i] = gen_real(g, gen_load(g, unit, at, lanes, mask, mask ? zero : NULL));
+        line[i] = LLVMConstNull(gen_vector(g, g->real, lanes));
+        if (i >= valid) continue;
+        LLVMValueRef at = gen_element_address(g, unit, from, line_offset(pack, v * lanes + i));
+        line[i] = gen_real(g, gen_load(g, unit, at, lanes, mask, mask ? zero : NULL));
     }
     contract_transpose(g, line, lanes);
     for (uint32_t i = 0; i < steps; i++)
         gen_store(g, ahead(pack, to, i * pack->width + v * lanes), line[i], NULL);
 }
 
-/* The last sum, along which b is adjacent. */
+/* The last sum, along which the operand is adjacent. */
 static LLVMValueRef pack_squares(const Pack *pack, LLVMValueRef from, LLVMValueRef to,
-                                 int64_t turns) {
+                                 const Axis *axis) {
     Gen *g = pack->c->g;
-    uint32_t lanes = pack->columns->lanes, rest = (uint32_t)(turns % lanes);
-    int64_t full = turns - rest;
-    if (full) {
-        Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, full), gen_i64(g, lanes), "pack");
-        LLVMValueRef next[2], out[2];
-        LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
-        for (uint32_t v = 0; v < pack->columns->count; v++)
-            pack_square(pack, source, target, v, lanes);
-        next[0] = further(pack, source, lanes);
-        next[1] = ahead(pack, target, lanes * pack->width);
-        loop_end(g, &loop, next, out);
-        from = out[0];
-        to = out[1];
-    }
-    for (uint32_t v = 0; rest && v < pack->columns->count; v++)
-        pack_square(pack, from, to, v, rest);
-    return ahead(pack, to, rest * pack->width);
+    uint32_t lanes = pack->lanes;
+    LLVMValueRef rest = LLVMBuildURem(g->b, axis->extent, gen_i64(g, lanes), "");
+    LLVMValueRef full = LLVMBuildSub(g->b, axis->extent, rest, "");
+    Loop loop = loop_begin(g, gen_i64(g, 0), full, gen_i64(g, lanes), "pack");
+    LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
+    for (uint32_t v = 0; v < pack->count; v++) pack_square(pack, source, target, v, NULL, lanes);
+    LLVMValueRef next[] = {further(pack, source, lanes), ahead(pack, target, lanes * pack->width)};
+    LLVMValueRef out[2];
+    loop_end(g, &loop, next, out);
+    if (axis->turns >= 0 && axis->turns % lanes == 0) return out[1];
+    uint32_t steps = axis->turns >= 0 ? (uint32_t)(axis->turns % lanes) : lanes;
+    Loop tail = loop_begin(g, full, axis->extent, gen_i64(g, lanes), "tail");
+    LLVMValueRef mask = gen_lane_mask(g, rest, lanes);
+    for (uint32_t v = 0; v < pack->count; v++) pack_square(pack, out[0], out[1], v, mask, steps);
+    loop_end(g, &tail, NULL, NULL);
+    LLVMValueRef filled = LLVMBuildMul(g->b, rest, gen_i64(g, pack->width), "");
+    return gen_element_address(g, g->real, out[1], filled);
 }
 
 /* ---- one step at a time
  * ----------------------------------------------------------------------------- */
 
 static LLVMValueRef pack_step(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
-    Contract *c = pack->c;
-    Gen *g = c->g;
-    const Columns *columns = pack->columns;
-    uint32_t lanes = columns->lanes;
-    LLVMTypeRef unit = c->b.unit;
+    Gen *g = pack->c->g;
+    uint32_t lanes = pack->lanes;
+    LLVMTypeRef unit = pack->operand->unit;
     LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
-    for (uint32_t v = 0; v < columns->count; v++) {
-        LLVMValueRef mask = v + 1 == columns->count ? columns->mask : NULL;
-        LLVMValueRef distances = gen_iota(g, g->i64, lanes, c->b.column);
-        LLVMValueRef first = further(pack, from, c->b.column * v * lanes);
-        LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
-        LLVMValueRef value = gen_gather(g, unit, addresses, lanes, mask, mask ? zero : NULL);
+    for (uint32_t v = 0; v < pack->count; v++) {
+        LLVMValueRef mask = v + 1 == pack->count ? pack->mask : NULL, value;
+        LLVMValueRef first = further(pack, from, pack->stride * v * lanes);
+        if (pack->stride == 1) {
+            value = gen_load(g, unit, first, lanes, mask, mask ? zero : NULL);
+        } else {
+            LLVMValueRef distances = gen_iota(g, g->i64, lanes, pack->stride);
+            LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
+            value = gen_gather(g, unit, addresses, lanes, mask, mask ? zero : NULL);
+        }
         gen_store(g, ahead(pack, to, v * lanes), gen_real(g, value), NULL);
     }
+    return ahead(pack, to, pack->width);
+}
+
+/* Not a power of two, so that steps of all tiles, which are written together, meet in no set of a
+ * cache. */
+static int64_t tile_distance(const Contract *c) {
+    enum { LINE = 16 };
+    return c->sum * c->rows + LINE;
+}
+
+static bool tiles_are_whole(const Axis *rows, uint32_t lanes) {
+    return rows->turns >= 0 && rows->turns % lanes == 0;
+}
+
+/* Of all tiles of rows: those of a step lie side by side, steps may be pages apart. */
+static LLVMValueRef pack_tiles(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
+    Gen *g = pack->c->g;
+    const Axis *rows = pack->tiles;
+    Loop loop = loop_begin(g, gen_i64(g, 0), rows->extent, gen_i64(g, pack->width), "tile");
+    LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
+    Pack tile = *pack;
+    if (!tiles_are_whole(rows, pack->lanes)) {
+        LLVMValueRef left = LLVMBuildSub(g->b, rows->extent, loop.counter, "");
+        tile.mask = gen_lane_mask(g, left, pack->lanes);
+    }
+    pack_step(&tile, source, target);
+    LLVMValueRef next[] = {further(pack, source, pack->width),
+                           ahead(pack, target, tile_distance(pack->c))};
+    loop_end(g, &loop, next, NULL);
     return ahead(pack, to, pack->width);
 }
 
@@ -159,14 +258,15 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
                               uint32_t number) {
     Contract *c = pack->c;
     Gen *g = c->g;
-    if (number == c->sums.len) return pack_step(pack, from, to);
+    if (number == c->sums.len)
+        return pack->tiles ? pack_tiles(pack, from, to) : pack_step(pack, from, to);
     const Axis *axis = &c->sums.at[number];
-    int64_t stride = contract_stride(&c->b, axis);
+    int64_t stride = contract_stride(pack->operand, axis);
     bool is_last = number + 1 == c->sums.len;
-    bool known = axis->turns >= (int64_t)pack->columns->lanes / 2 &&
-                 (!pack->columns->mask || pack->columns->valid);
-    if (is_last && stride == 1 && known && gen_has_masks(g))
-        return pack_squares(pack, from, to, axis->turns);
+    bool is_long = axis->turns < 0 || axis->turns >= (int64_t)pack->lanes / 2;
+    bool known = is_long && (!pack->mask || pack->valid || pack->last_line);
+    if (is_last && stride == 1 && pack->stride != 1 && known && gen_has_masks(g))
+        return pack_squares(pack, from, to, axis);
     Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, 1), "pack");
     LLVMValueRef next[2], out[2];
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
@@ -176,9 +276,52 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     return out[1];
 }
 
-void contract_pack(Contract *c, const Point *p, Columns *columns) {
-    Pack pack = {.c = c, .columns = columns, .width = columns->count * columns->lanes};
+void contract_pack_columns(Contract *c, const Point *p, Columns *columns) {
+    Pack pack = {.c = c,
+                 .operand = &c->b,
+                 .stride = c->b.column,
+                 .count = columns->count,
+                 .lanes = columns->lanes,
+                 .width = columns->count * columns->lanes,
+                 .mask = columns->mask,
+                 .valid = columns->valid};
     LLVMValueRef panel = c->g->workspace;
     pack_sums(&pack, contract_address(c, p, &c->b), panel, 0);
     columns->panel = panel;
+}
+
+LLVMValueRef contract_row_in_panels(Contract *c, LLVMValueRef row) {
+    Gen *g = c->g;
+    LLVMValueRef rows = gen_i64(g, c->rows), distance = gen_i64(g, tile_distance(c));
+    LLVMValueRef offset = LLVMBuildMul(g->b, LLVMBuildUDiv(g->b, row, rows, ""), distance, "");
+    offset = LLVMBuildAdd(g->b, offset, LLVMBuildURem(g->b, row, rows, ""), "");
+    return gen_element_address(g, g->real, c->a_panels, offset);
+}
+
+void contract_pack_rows(Contract *c, const Point *outer) {
+    Gen *g = c->g;
+    const Axis *rows = c->row;
+    Point p = point_copy(g, outer);
+    Pack pack = {.c = c,
+                 .operand = &c->a,
+                 .stride = c->a.row,
+                 .count = 1,
+                 .lanes = gen_power_of_two(c->rows),
+                 .width = c->rows};
+    if (pack.stride == 1 && pack.lanes == pack.width) {
+        pack.tiles = rows;
+        point_set_axis(g, &p, rows, gen_i64(g, 0));
+        pack_sums(&pack, contract_address(c, &p, &c->a), c->a_panels, 0);
+        return;
+    }
+    Loop loop = loop_begin(g, gen_i64(g, 0), rows->extent, gen_i64(g, c->rows), "pack");
+    point_set_axis(g, &p, rows, loop.counter);
+    if (!tiles_are_whole(rows, pack.lanes)) {
+        LLVMValueRef left = LLVMBuildSub(g->b, rows->extent, loop.counter, "");
+        pack.mask = gen_lane_mask(g, left, pack.lanes);
+        pack.last_line = LLVMBuildSub(g->b, left, gen_i64(g, 1), "");
+    }
+    LLVMValueRef panel = contract_row_in_panels(c, loop.counter);
+    pack_sums(&pack, contract_address(c, &p, &c->a), panel, 0);
+    loop_end(g, &loop, NULL, NULL);
 }

@@ -151,16 +151,20 @@ static void tile_loop_end(Tile *t, Loop *loop, LLVMValueRef a, LLVMValueRef b) {
 static void sums(Tile *t, uint32_t number);
 
 /* The body of one turn of sum `number`, by which the addresses then move on. A panel is read
- * straight through: there the inner sums have moved b already. */
+ * straight through: there the inner sums have moved them already. */
 static void sum_turn(Tile *t, uint32_t number) {
     Contract *c = t->c;
     const Axis *axis = &c->sums.at[number];
+    bool is_last = number + 1 == c->sums.len;
     LLVMValueRef a = t->a, b = t->b;
     sums(t, number + 1);
-    t->a = further(t, c->a.unit, a, contract_stride(&c->a, axis));
+    if (!c->a_panels)
+        t->a = further(t, c->a.unit, a, contract_stride(&c->a, axis));
+    else if (is_last)
+        t->a = ahead(t, a, c->rows);
     if (!t->columns->panel)
         t->b = further(t, c->b.unit, b, contract_stride(&c->b, axis));
-    else if (number + 1 == c->sums.len)
+    else if (is_last)
         t->b = ahead(t, b, t->columns->count * t->columns->lanes);
 }
 
@@ -370,10 +374,55 @@ static void stores_by_loop(Tile *t, const Point *p, LLVMValueRef row, const RowP
     loop_end(g, &loop, NULL, NULL);
 }
 
+static void stores(Tile *t, const Point *p, LLVMValueRef row) {
+    Gen *g = t->c->g;
+    RowPart parts[CONTRACT_MAX_TILE];
+    LLVMValueRef values[CONTRACT_MAX_TILE];
+    uint32_t nparts = row_parts(t, parts);
+    if (t->c->by_loop && t->rows > 1) {
+        stores_by_loop(t, p, row, parts, nparts);
+        return;
+    }
+    for (uint32_t r = 0; r < t->rows; r++) {
+        row_values(t, r, values);
+        for (uint32_t i = 0; i < nparts; i++)
+            store_part(t, p, row_number(g, row, gen_i64(g, r)), &parts[i], values[i]);
+    }
+}
+
+/* ---- blocks of the sums -------------------------------------------------------------------------
+ */
+
 /* Of accumulator i. */
 static LLVMValueRef partial_address(const Tile *t, LLVMValueRef partial, uint32_t i) {
     uint32_t r = i / t->columns->count, v = i % t->columns->count;
     return ahead(t, partial, r * contract_partial_width(t->c) + v * t->columns->lanes);
+}
+
+/* Adds a block to the sums so far, which lie in memory; behind the last one come the stores. */
+static void add_block(Tile *t, const Point *p, LLVMValueRef row) {
+    Contract *c = t->c;
+    Gen *g = c->g;
+    LLVMValueRef partial = contract_partial(c, p, t->columns, row), zero = t->acc[0];
+    for (uint32_t i = 0; i < tile_size(t); i++) {
+        LLVMValueRef address = partial_address(t, partial, i);
+        LLVMValueRef so_far = gen_load(g, g->real, address, t->columns->lanes, NULL, NULL);
+        t->acc[i] = LLVMBuildSelect(g->b, c->is_first, zero, so_far, "");
+    }
+    sums(t, 0);
+    LLVMBasicBlockRef last = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "last");
+    LLVMBasicBlockRef other = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "other");
+    LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "");
+    LLVMBuildCondBr(g->b, c->is_last, last, other);
+    LLVMPositionBuilderAtEnd(g->b, other);
+    for (uint32_t i = 0; i < tile_size(t); i++)
+        gen_store(g, partial_address(t, partial, i), t->acc[i], NULL);
+    LLVMBuildBr(g->b, next);
+    LLVMPositionBuilderAtEnd(g->b, last);
+    stores(t, p, row);
+    LLVMBuildBr(g->b, next);
+    LLVMMoveBasicBlockAfter(next, LLVMGetInsertBlock(g->b));
+    LLVMPositionBuilderAtEnd(g->b, next);
 }
 
 void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVMValueRef row,
@@ -383,33 +432,15 @@ void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVM
     DLC_ASSERT(g->ctx, tile_size(&t) <= CONTRACT_MAX_TILE, c->kernel->span);
     Point p = point_copy(g, outer);
     if (row) point_set_axis(g, &p, c->row, row);
-    t.a = contract_address(c, &p, &c->a);
+    t.a = c->a_panels ? contract_row_in_panels(c, row) : contract_address(c, &p, &c->a);
     t.b = columns->panel ? columns->panel : contract_address(c, &p, &c->b);
     uint32_t lanes = c->form == FORM_DOT ? c->lanes : columns->lanes;
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, lanes));
-    LLVMValueRef partial = c->phase == PHASE_WHOLE ? NULL : contract_partial(c, &p, columns, row);
-    for (uint32_t i = 0; i < tile_size(&t); i++) {
-        t.acc[i] = zero;
-        if (!partial) continue;
-        t.acc[i] = gen_load(g, g->real, partial_address(&t, partial, i), lanes, NULL, NULL);
-        if (c->phase == PHASE_BLOCK)
-            t.acc[i] = LLVMBuildSelect(g->b, c->is_first, zero, t.acc[i], "");
-    }
-    if (c->phase != PHASE_STORES) sums(&t, 0);
-    for (uint32_t i = 0; c->phase == PHASE_BLOCK && i < tile_size(&t); i++)
-        gen_store(g, partial_address(&t, partial, i), t.acc[i], NULL);
-    if (c->phase == PHASE_BLOCK) return;
-
-    RowPart parts[CONTRACT_MAX_TILE];
-    LLVMValueRef values[CONTRACT_MAX_TILE];
-    uint32_t nparts = row_parts(&t, parts);
-    if (c->by_loop && rows > 1) {
-        stores_by_loop(&t, &p, row, parts, nparts);
+    for (uint32_t i = 0; i < tile_size(&t); i++)
+        t.acc[i] = LLVMConstNull(gen_vector(g, g->real, lanes));
+    if (c->partial) {
+        add_block(&t, &p, row);
         return;
     }
-    for (uint32_t r = 0; r < rows; r++) {
-        row_values(&t, r, values);
-        for (uint32_t i = 0; i < nparts; i++)
-            store_part(&t, &p, row_number(g, row, gen_i64(g, r)), &parts[i], values[i]);
-    }
+    sums(&t, 0);
+    stores(&t, &p, row);
 }

@@ -1,20 +1,32 @@
 /* plan/blocking.c: how contractions use the caches.
  *
- * in:   a contraction      out: the panel of b that is transposed at a time, and how much of the
- * sum is done at a time
+ * in:   a contraction      out: what is copied of its operands at a time, and how much of the sum
+ * and of the rows is done at a time
  *
  * The sizes follow Low, Igual, Smith, Quintana-Ortí, "Analytical modeling is enough for
- * high-performance BLIS" (ACM TOMS 43, 2016): a panel fills half of the second-level cache. Where
- * all that is summed does not fit it, and each element of the operands is needed for many tiles,
- * the outermost summed index is cut into blocks: what is summed up so far lies in memory between
- * them.
+ * high-performance BLIS" (ACM TOMS 43, 2016): what is copied of a and b fills half of a cache.
+ * Where all that is summed does not fit the second-level cache, and each element of the operands is
+ * needed for many tiles, the outermost summed index is cut into blocks: what is summed up so far
+ * lies in memory between them.
+ *
+ * An operand is read where it lies, unless its columns are not adjacent, or it is read in leaps of
+ * pages. Reading straight from the caches is faster than copying first.
  */
 #include "plan/private.h"
+
+#include <stdlib.h>
 
 enum {
     BATCH_GUESS = 64,  /* examples, where the number is not known */
     MOST_VECTORS = 8,  /* of columns in a panel */
     SHORTEST_SUM = 96, /* worth it to take sums from memory and back */
+    ENOUGH_ROWS = 96,  /* to copy for them what could be read where it lies */
+    ENOUGH_TILES = 3,  /* of columns to copy a for them */
+    TILE_VECTORS = 2,  /* of columns in a tile */
+    MOST_ROWS = 12,    /* of a tile */
+    PAGE = 4096,       /* bytes */
+    MANY_PAGES = 192,
+    LINE = 64,
 };
 
 Roles plan_oriented(const Kernel *k) {
@@ -64,7 +76,7 @@ int64_t plan_footprint(const Function *f, const Expr *read, const Index *fixed) 
     return elements;
 }
 
-/* ---- the panel ---------------------------------------------------------------------------------
+/* ---- one contraction ----------------------------------------------------------------------------
  */
 
 int64_t plan_stride_along(const Function *f, const Expr *read, const Index *index) {
@@ -80,21 +92,114 @@ int64_t plan_stride_along(const Function *f, const Expr *read, const Index *inde
     return stride;
 }
 
+typedef struct Shape {
+    const Function *f;
+    const Kernel *k;
+    Roles roles;
+    int64_t real_bytes, lanes, l1_bytes, l2_bytes;
+    int64_t m, n, sum; /* turns of all indices of a role */
+    bool is_plain;     /* a matrix product: each index is a subscript of its own */
+    bool all;          /* whatever can be done in blocks is, however small */
+} Shape;
+
+/* Of a summed index, in one part of the kernel. */
+static int64_t sum_turns(const Function *f, const Kernel *k, const Index *index) {
+    return k->split.number && k->split.index == index ? k->split.unit : plan_turns_of(f, index);
+}
+
+static int64_t sum_turns_of_all(const Function *f, const Kernel *k, Index *const *indices,
+                                uint32_t n) {
+    int64_t turns = 1;
+    for (uint32_t i = 0; i < n; i++) turns *= sum_turns(f, k, indices[i]);
+    return turns;
+}
+
+/* The least distance along one of the indices. */
+static int64_t least_stride(const Shape *s, const Expr *read, Index *const *indices, uint32_t n) {
+    int64_t least = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (indices[i]->extent == 1) continue;
+        int64_t stride = llabs(plan_stride_along(s->f, read, indices[i]));
+        if (least == 0 || stride < least) least = stride;
+    }
+    return least;
+}
+
+static bool is_plain(const Expr *read) {
+    if (read->read.tensor->rank > PLAN_MOST_DIMS) return false;
+    for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
+        const Expr *sub = read->read.subs[d];
+        if (sub->affine.nterms > 1) return false;
+        if (sub->affine.nterms == 1 && sub->affine.terms[0].atom->kind != EX_INDEX) return false;
+    }
+    return true;
+}
+
+/* Does every step of the sum read another page, and are there many? No prefetcher follows, and
+ * lines a page apart meet in few sets of the caches. */
+static bool leaps(const Shape *s, const Expr *read, int64_t sum) {
+    int64_t along = least_stride(s, read, s->roles.k, s->roles.nk);
+    return s->is_plain && (s->all || (along * s->real_bytes >= PAGE && sum >= MANY_PAGES));
+}
+
+static int64_t enough_rows(const Shape *s) {
+    return s->all ? 2 : ENOUGH_ROWS;
+}
+
+/* ---- the panel of b ----------------------------------------------------------------------------
+ */
+
 /* Codegen copies b, all of a block of the sum at once, for as many columns as the panel has room
- * for. A sum over the batch has no known length: b is read where it lies. */
-static int64_t panel_bytes(const Function *f, const Kernel *k, const Roles *r, int64_t vector_bytes,
-                           int64_t lanes, int64_t l2_bytes) {
-    if (!k->vector || !r->b || !r->nn || plan_turns_of_all(f, r->m, r->nm) < 2) return 0;
+ * for. */
+static int64_t panel_bytes(const Shape *s, int64_t sum) {
+    const Kernel *k = s->k;
+    const Roles *r = &s->roles;
+    if (!k->vector || !r->b || !r->nn || s->m < 2) return 0;
     if (plan_contains(r->k, r->nk, k->vector) || r->b->read.tensor->rank > PLAN_MOST_DIMS) return 0;
-    for (uint32_t i = 0; i < r->nk; i++)
-        if (r->k[i]->extent == EXTENT_BATCH) return 0;
-    int64_t stride = plan_stride_along(f, r->b, k->vector);
-    if (stride == 0 || stride == 1) return 0;
-    int64_t sum = plan_turns_of_all(f, r->k, r->nk);
-    int64_t vectors = (plan_turns_of_all(f, r->n, r->nn) + lanes - 1) / lanes;
-    if (vectors > MOST_VECTORS) vectors = MOST_VECTORS;
-    while (vectors > 1 && sum * vectors * vector_bytes > l2_bytes / 2) vectors--;
-    return sum * vectors * vector_bytes <= 4 * l2_bytes ? sum * vectors * vector_bytes : 0;
+    int64_t stride = plan_stride_along(s->f, r->b, k->vector);
+    if (stride == 0) return 0;
+    int64_t vector_bytes = s->lanes * s->real_bytes;
+    int64_t vectors = (s->n + s->lanes - 1) / s->lanes, most = MOST_VECTORS;
+    if (stride == 1) {
+        if (!leaps(s, r->b, sum) || s->m < enough_rows(s)) return 0;
+        most = TILE_VECTORS;
+    }
+    if (vectors > most) vectors = most;
+    while (vectors > 1 && sum * vectors * vector_bytes > s->l2_bytes / 2) vectors--;
+    int64_t bytes = (sum + s->lanes) * vectors * vector_bytes;
+    return bytes <= 4 * s->l2_bytes ? bytes : 0;
+}
+
+/* ---- the panels of a ----------------------------------------------------------------------------
+ */
+
+/* Nothing but rows and columns is free, and there are many rows. */
+static bool has_many_rows(const Shape *s) {
+    const Roles *r = &s->roles;
+    if (!s->is_plain || !r->nm || !r->nn || s->m < enough_rows(s)) return false;
+    if (plan_turns_of_all(s->f, r->batch, r->nbatch) > 1) return false;
+    return s->k->vector && plan_contains(r->n, r->nn, s->k->vector);
+}
+
+/* Is a copied? It pays if there are columns enough. */
+static bool copies_rows(const Shape *s) {
+    bool has_columns = s->all || s->n >= ENOUGH_TILES * TILE_VECTORS * s->lanes;
+    return has_columns && has_many_rows(s) && leaps(s, s->roles.a, s->sum);
+}
+
+/* A block of rows stays in the last caches while all columns go by, in the second-level cache if it
+ * is copied. */
+static void block_rows(const Shape *s, int64_t sum, Blocking *b) {
+    if (!has_many_rows(s)) return;
+    int64_t most = 2 * s->l2_bytes / (sum * s->real_bytes);
+    bool copies = copies_rows(s);
+    if (copies) most /= 4;
+    if (s->all) most = s->m / 2 + 1;
+    if (most < enough_rows(s) || (s->m <= most && !copies)) return;
+    b->rows = s->m < most ? s->m : most;
+    if (!copies) return;
+    int64_t bytes = (b->rows + MOST_ROWS) * (sum + LINE / s->real_bytes) * s->real_bytes;
+    b->rows_bytes = (bytes + LINE - 1) / LINE * LINE;
 }
 
 /* ---- the sum in blocks --------------------------------------------------------------------------
@@ -111,29 +216,62 @@ int64_t plan_partial_bytes(const Function *f, const Kernel *k, int64_t lanes, in
     return elements * real_bytes;
 }
 
-static int64_t block_turns(const Function *f, const Kernel *k, const Roles *r, int64_t real_bytes,
-                           int64_t partial, int64_t l2_bytes) {
-    if (!k->vector || !r->a || !r->b || r->nk == 0 || partial > 4 * l2_bytes) return 0;
-    if (plan_contains(r->k, r->nk, k->vector)) return 0;
-    for (uint32_t i = 0; i < k->nfree; i++)
-        if (k->free[i]->extent == EXTENT_BATCH) return 0;
-    int64_t all = (plan_footprint(f, r->a, NULL) + plan_footprint(f, r->b, NULL)) * real_bytes;
-    if (all <= l2_bytes / 2) return 0;
+/* Of a matrix product: an eighth of the second-level cache for the panel of b, as much as the
+ * first-level cache has room for if a is copied; if a should be and is not, as few steps as its
+ * lines have room in the sets in which they meet. */
+static int64_t turns_by_panel(const Shape *s) {
+    const Roles *r = &s->roles;
+    int64_t inner = sum_turns_of_all(s->f, s->k, r->k + 1, r->nk - 1);
+    int64_t turns = sum_turns(s->f, s->k, r->k[0]);
+    int64_t room = copies_rows(s) ? s->l1_bytes * 2 / 3 : s->l2_bytes / 8;
+    int64_t sum = room / (TILE_VECTORS * s->lanes * s->real_bytes);
+    if (leaps(s, r->a, s->sum) && !copies_rows(s)) sum = SHORTEST_SUM;
+    if (s->all) sum = s->sum / 2 + 1;
+    int64_t block = sum / inner > 1 ? sum / inner : 1, blocks = (turns + block / 2) / block;
+    return blocks > 1 ? (turns + blocks - 1) / blocks : 0;
+}
+
+static int64_t block_turns(const Shape *s, int64_t partial) {
+    const Roles *r = &s->roles;
+    if (!s->k->vector || !r->a || !r->b || r->nk == 0) return 0;
+    if (partial > (copies_rows(s) ? 16 : 4) * s->l2_bytes) return 0;
+    if (plan_contains(r->k, r->nk, s->k->vector)) return 0;
+    int64_t all =
+        (plan_footprint(s->f, r->a, NULL) + plan_footprint(s->f, r->b, NULL)) * s->real_bytes;
+    if (all <= s->l2_bytes / 2 && !s->all) return 0;
+    if (s->is_plain) return turns_by_panel(s);
+    for (uint32_t i = 0; i < s->k->nfree; i++)
+        if (s->k->free[i]->extent == EXTENT_BATCH) return 0;
     const Index *outer = r->k[0];
-    int64_t once = (plan_footprint(f, r->a, outer) + plan_footprint(f, r->b, outer)) * real_bytes;
-    int64_t inner = plan_turns_of_all(f, r->k + 1, r->nk - 1), turns = plan_turns_of(f, outer);
-    int64_t block = l2_bytes / 8 / once, least = (SHORTEST_SUM + inner - 1) / inner;
+    int64_t once =
+        (plan_footprint(s->f, r->a, outer) + plan_footprint(s->f, r->b, outer)) * s->real_bytes;
+    int64_t inner = plan_turns_of_all(s->f, r->k + 1, r->nk - 1),
+            turns = plan_turns_of(s->f, outer);
+    int64_t block = s->l2_bytes / 8 / once, least = (SHORTEST_SUM + inner - 1) / inner;
     if (block < least) block = least;
     return block < turns ? block : 0;
 }
 
-Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
-                       int64_t l2_bytes) {
+Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *options) {
     const Roles roles = plan_oriented(k);
-    int64_t lanes = vector_bytes / real_bytes;
-    Blocking b = {.panel_bytes = panel_bytes(f, k, &roles, vector_bytes, lanes, l2_bytes)};
-    int64_t partial = plan_partial_bytes(f, k, lanes, real_bytes);
-    b.turns = block_turns(f, k, &roles, real_bytes, partial, l2_bytes);
-    b.workspace_bytes = b.panel_bytes + (b.turns ? partial : 0);
+    int64_t real_bytes = options->f64 ? 8 : 4;
+    Shape s = {.f = f,
+               .k = k,
+               .roles = roles,
+               .real_bytes = real_bytes,
+               .lanes = options->vector_bytes / real_bytes,
+               .l1_bytes = options->l1_bytes,
+               .l2_bytes = options->l2_bytes,
+               .m = plan_turns_of_all(f, roles.m, roles.nm),
+               .n = plan_turns_of_all(f, roles.n, roles.nn),
+               .sum = sum_turns_of_all(f, k, roles.k, roles.nk)};
+    s.all = options->blocks_all;
+    s.is_plain = roles.a && roles.b && is_plain(roles.a) && is_plain(roles.b);
+    int64_t partial = plan_partial_bytes(f, k, s.lanes, real_bytes);
+    Blocking b = {.turns = block_turns(&s, partial)};
+    int64_t sum = b.turns ? s.sum / sum_turns(f, k, roles.k[0]) * b.turns : s.sum;
+    b.panel_bytes = panel_bytes(&s, sum);
+    block_rows(&s, sum, &b);
+    b.workspace_bytes = b.panel_bytes + b.rows_bytes + (b.turns ? partial : 0);
     return b;
 }

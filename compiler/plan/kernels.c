@@ -79,8 +79,7 @@ void plan_finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
     plan_flops(p->ctx, k);
     if (k->kind == KERNEL_CONTRACT && !plan_pairs(p->ctx, p->f, k, p->options))
-        k->blocking =
-            plan_blocking(p->f, k, p->real_bytes, p->options->vector_bytes, p->options->l2_bytes);
+        k->blocking = plan_blocking(p->f, k, p->options);
 }
 
 /* The kernel's free indices in the order of `at`, by `order`. False: some are not there. */

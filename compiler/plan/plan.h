@@ -70,9 +70,13 @@ typedef struct Split {
 
 /* How a contraction uses the caches. */
 typedef struct Blocking {
-    /* For b, transposed, at the beginning of the workspace; 0: it is read where it lies. */
+    /* For b, copied so that columns are adjacent, at the beginning of the workspace; 0: it is read
+     * where it lies. */
     int64_t panel_bytes;
-    /* Of the outermost summed index at a time; the sums so far lie behind the panel. 0: all. */
+    /* Of the tiled rows at a time; 0: all. For a of these, copied, behind that of b; 0: it is read
+     * where it lies. Only where nothing but these rows and the columns is free. */
+    int64_t rows, rows_bytes;
+    /* Of the outermost summed index at a time; the sums so far lie behind these. 0: all. */
     int64_t turns;
     /* Both operands are rounded to bf16 and multiplied in pairs along this index, the last that is
      * summed. NULL: they are not. */
@@ -170,6 +174,7 @@ typedef struct PlanOptions {
     int64_t workers; /* threads; 0: one */
     bool split_all;  /* for tests: every kernel that can be divided is, however small */
     bool nest_all;   /* for tests: whatever can be a nest is one, however small */
+    bool blocks_all; /* for tests: products are done in blocks, however small */
     bool pairs_all;  /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
 } PlanOptions;
 
@@ -189,8 +194,7 @@ void plan_verify(Ctx *ctx, const Function *f);
 Roles plan_oriented(const Kernel *k);
 
 /* Of a contraction whose vector is chosen. */
-Blocking plan_blocking(const Function *f, const Kernel *k, int64_t real_bytes, int64_t vector_bytes,
-                       int64_t l2_bytes);
+Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *options);
 /* Fills k->blocking, for one that multiplies pairs of bf16; false where none are wanted, or where
  * they do not pay. May change the order of what is summed. */
 bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *options);

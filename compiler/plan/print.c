@@ -8,10 +8,11 @@
  *       h: 0 to 2048 of the arena, kernels 0 to 1
  *
  * `live` is the most that is needed at one time. `in blocks of 4 turns of k`: a contraction sums so
- * many turns at a time. `8 parts of batch` behind the vectorised index: so many threads can compute
- * the kernel, each a range of batch; `summed apart`: each has a result of its own, and the next
- * kernel reduces these. `_` is what the kernel has reduced to at its point, `_2` the second of
- * several reductions. `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
+ * many turns at a time; `of 128 rows`: and for so many rows of tiles, perhaps copied to lie as they
+ * are read. `8 parts of batch` behind the vectorised index: so many threads can compute the kernel,
+ * each a range of batch; `summed apart`: each has a result of its own, and the next kernel reduces
+ * these. `_` is what the kernel has reduced to at its point, `_2` the second of several reductions.
+ * `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -82,6 +83,9 @@ static void put_blocking(Printer *p, const char *indent) {
     if (b->turns)
         text_printf(p->out, "%s  in blocks of %lld turns of %s\n", indent, (long long)b->turns,
                     p->kernel->over[0]->name);
+    if (b->rows)
+        text_printf(p->out, "%s  in blocks of %lld rows%s\n", indent, (long long)b->rows,
+                    b->rows_bytes ? ", copied" : "");
 }
 
 static void put_stores(Printer *p, const char *indent) {

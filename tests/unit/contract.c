@@ -21,6 +21,7 @@ typedef struct Case {
     const char *name;
     const Machine *machine;
     bool f64, has_bias, is_long;
+    bool blocks;     /* of rows and sums, operands copied, however small it is */
     bool bf16;       /* pairs of bf16 where they can be, whose products are exact here */
     bool rounded[2]; /* a, b: lie in memory as bf16 */
     Kernel kernel;
@@ -144,13 +145,15 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
     place(ctx, f, t->d, PLACE_RESULT, 1);
     if (t->rounded[0]) map_set(ctx->arena, &f->rounded, t->a, t);
     if (t->rounded[1]) map_set(ctx->arena, &f->rounded, t->b, t);
-    const PlanOptions options = {.bf16 = t->bf16,
+    const PlanOptions options = {.f64 = t->f64,
+                                 .bf16 = t->bf16,
                                  .pairs = machine->has_bf16,
                                  .pairs_all = true,
                                  .vector_bytes = machine->vector_bytes,
-                                 .l2_bytes = machine->l2_bytes};
-    if (!plan_pairs(ctx, f, k, &options))
-        k->blocking = plan_blocking(f, k, t->f64 ? 8 : 4, machine->vector_bytes, machine->l2_bytes);
+                                 .l1_bytes = machine->l1_bytes,
+                                 .l2_bytes = machine->l2_bytes,
+                                 .blocks_all = t->blocks};
+    if (!plan_pairs(ctx, f, k, &options)) k->blocking = plan_blocking(f, k, &options);
     f->workspace_bytes = f->arena_bytes = k->blocking.workspace_bytes;
 }
 
@@ -158,6 +161,7 @@ static void choose_numbers(Case *t) {
     uint64_t kind = noise() % 6;
     t->f64 = kind < 2;
     t->bf16 = kind > 2;
+    t->blocks = noise() % 2;
     for (uint32_t i = 0; i < 2; i++) t->rounded[i] = t->bf16 && noise() % 2;
 }
 

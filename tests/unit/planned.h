@@ -219,7 +219,8 @@ static void rig_plan(Rig *r) {
                            .l2_bytes = r->machine->l2_bytes,
                            .workers = RIG_WORKERS,
                            .split_all = rig_divides,
-                           .nest_all = r->nest_all};
+                           .nest_all = r->nest_all,
+                           .blocks_all = rig_divides};
     r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4, NULL);
     r->f = plan_function(&r->ctx, r->m, "run", inputs, ninputs, r->layout, &options);
     plan_verify(&r->ctx, r->f);
