@@ -95,6 +95,7 @@ static void count(Kernel *k, double flops, bool batched) {
 }
 
 void plan_flops(Ctx *ctx, Kernel *k) {
+    k->flops = k->example_flops = 0;
     double body = 0, stores = 0, free = points_per_example(k->free, k->nfree);
     double over = points_per_example(k->over, k->nover);
     bool free_batched = over_batch(k->free, k->nfree);
