@@ -30,6 +30,7 @@ typedef struct Gen {
     LLVMValueRef n;          /* i64: examples in this call */
     int64_t known_n;         /* its value, where code is made for one number of examples; else 0 */
     LLVMValueRef seed, step; /* i64 */
+    Map *of_step;            /* Expr* → LLVMValueRef: functions of the step's number */
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
     Map enclosing;           /* Index* → i64: the times of the scans around the current kernel */
@@ -47,6 +48,7 @@ LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_
  * (within the planned function) and is true when it exists. Otherwise it is new, and a builder of
  * its own is in it, which the caller disposes of. */
 bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params, uint32_t n);
+void gen_pure(Gen *g); /* fn computes from its parameters alone, and may be called for nothing */
 LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
                        uint32_t lanes); /* lanes 1: the element itself */
 LLVMValueRef gen_i64(const Gen *g, int64_t value);

@@ -370,6 +370,11 @@ bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *param
     return false;
 }
 
+void gen_pure(Gen *g) {
+    add_function_attribute(g, g->fn, "memory"); /* 0: none */
+    add_function_attribute(g, g->fn, "speculatable");
+}
+
 static bool is_aligned(const Buffer *buffer) {
     return buffer->place != PLACE_INPUT && buffer->place != PLACE_RESULT;
 }
@@ -542,6 +547,7 @@ static void generate_function(Gen *g, const char *model, const Function *functio
     gen_reals(g, function->f64);
     g->known_n = function->module->max_batch == 1 ? 1 : 0;
     g->once = !reads_inputs(function);
+    g->of_step = ARENA_NEW(g->ctx->arena, Map);
     const char *symbol = codegen_symbol(g->ctx, model, function->name);
     uint32_t nkernels = function->kernels.len;
     LLVMValueRef *fns = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, nkernels + 1);

@@ -573,11 +573,56 @@ static LLVMValueRef compute(Gen *g, Point *p, const Expr *e) {
     DLC_BUG(g->ctx, (Span){0}, "a reduction stands inside of an expression of a kernel");
 }
 
+/* ---- what depends on the number of the step alone ----------------------------------------------
+ */
+
+static bool is_long(Op op) {
+    return op == OP_POW || (op >= OP_SQRT && op <= OP_ERF);
+}
+
+typedef struct Seen {
+    bool step, others;
+} Seen;
+
+static void look(void *data, const Expr *e) {
+    Seen *seen = data;
+    if (e->kind == EX_STEP)
+        seen->step = true;
+    else if (e->kind != EX_OP && e->kind != EX_NUMBER)
+        seen->others = true;
+}
+
+static bool depends_on_step_alone(Gen *g, const Expr *e) {
+    Seen seen = {0};
+    ir_visit(g->ctx, e, look, &seen);
+    return seen.step && !seen.others;
+}
+
+/* A power of a decay stands in the update of every parameter: it is code once, and a call where it
+ * is needed, which leaves the loops. */
+static LLVMValueRef of_step(Gen *g, const Expr *e) {
+    LLVMValueRef fn = map_get(g->of_step, e);
+    if (!fn) {
+        const char *name = arena_printf(g->ctx->arena, "of_step%u", g->of_step->len);
+        Gen inner = *g;
+        gen_shared(&inner, name, g->real, &g->i64, 1);
+        fn = inner.fn;
+        map_set(g->ctx->arena, g->of_step, e, fn);
+        gen_pure(&inner);
+        inner.step = LLVMGetParam(fn, 0);
+        Point p = point_new(&inner, NULL, 1, NULL);
+        LLVMBuildRet(inner.b, compute(&inner, &p, e));
+        LLVMDisposeBuilder(inner.b);
+    }
+    return LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, &g->step, 1, "");
+}
+
 /* Scalar when it is the same in all lanes. */
 static LLVMValueRef value(Gen *g, Point *p, const Expr *e) {
     LLVMValueRef v = map_get(&p->known, e);
     if (v) return v;
-    v = compute(g, p, e);
+    bool is_of_step = e->kind == EX_OP && is_long(e->op.op) && depends_on_step_alone(g, e);
+    v = is_of_step ? of_step(g, e) : compute(g, p, e);
     point_know(g, p, e, v);
     return v;
 }
@@ -599,8 +644,7 @@ static void weigh(void *data, const Expr *e) {
     if (e->kind == EX_READ) *weight += 2;
     if (e->kind == EX_DRAW) *weight += 60;
     if (e->kind != EX_OP) return;
-    bool is_long = e->op.op == OP_POW || (e->op.op >= OP_SQRT && e->op.op <= OP_ERF);
-    *weight += is_long ? 20 : 1;
+    *weight += is_long(e->op.op) ? 20 : 1;
 }
 
 uint32_t scalar_weight(Gen *g, const Expr *e) {
