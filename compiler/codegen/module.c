@@ -41,7 +41,7 @@ _Static_assert(offsetof(DlrtCall, arena) == 8 * CALL_ARENA, "layout of DlrtCall"
 _Static_assert(offsetof(DlrtCall, parallel) == 8 * CALL_PARALLEL, "layout of DlrtCall");
 _Static_assert(sizeof(DlrtCall) == 8 * CALL_FIELDS, "layout of DlrtCall");
 
-enum { BUFFER_ALIGNMENT = 64, SMALL_FLOPS = 1000000, SMALL_KERNELS = 64 };
+enum { BUFFER_ALIGNMENT = 64, SMALL_FLOPS = 1000000, SMALL_KERNELS = 64, KERNELS_OF_FUNCTION = 64 };
 
 /* ---- types and constants ---------------------------------------------------------------- */
 
@@ -477,7 +477,7 @@ static LLVMValueRef begin_entry(Gen *g, const char *symbol, uint32_t nparams,
     return fn;
 }
 
-/* part and worker: of a kernel that is divided; NULL for others. */
+/* part: of a kernel that is divided; NULL for others. worker: of a task; NULL: the caller. */
 static void call_kernel(Gen *g, LLVMValueRef fn, const Operands *o, const LLVMValueRef *fields,
                         LLVMValueRef part, LLVMValueRef worker) {
     uint32_t n = o->all.len;
@@ -512,6 +512,18 @@ static LLVMValueRef task_function(Gen *g, const char *name, LLVMValueRef kernel,
     return task;
 }
 
+/* Without threads the parts are calls in a loop, and no task is needed. */
+static bool is_task(const Gen *g, const Kernel *k) {
+    return k->split.index && g->function->workers > 1;
+}
+
+static void run_parts(Gen *g, const Kernel *k, LLVMValueRef kernel, const Operands *o,
+                      const LLVMValueRef *fields) {
+    Loop loop = loop_begin(g, gen_i64(g, 0), split_parts(g, k), gen_i64(g, 1), "part");
+    call_kernel(g, kernel, o, fields, loop.counter, NULL);
+    loop_end(g, &loop, NULL, NULL);
+}
+
 static void run_task(Gen *g, const Kernel *k, LLVMValueRef task) {
     LLVMValueRef runner = split_runner(g);
     LLVMValueRef args[] = {g->call, task, split_parts(g, k)};
@@ -542,6 +554,46 @@ static bool reads_inputs(const Function *function) {
     return false;
 }
 
+/* Calls kernels `from` to before `to` in a function of the call, which is left unfinished. */
+static LLVMValueRef calls_of(Gen *g, const char *symbol, LLVMValueRef *fns,
+                             const Operands *operands, uint32_t from, uint32_t to) {
+    LLVMValueRef fields[CALL_FIELDS], fn = begin_entry(g, symbol, 1, fields);
+    g->n = fields[CALL_N];
+    for (uint32_t i = from; i < to; i++) {
+        const Kernel *k = g->function->kernels.at[i];
+        if (is_task(g, k))
+            run_task(g, k, fns[i]);
+        else if (k->split.index)
+            run_parts(g, k, fns[i], &operands[i], fields);
+        else
+            call_kernel(g, fns[i], &operands[i], fields, NULL, NULL);
+    }
+    return fn;
+}
+
+/* The function itself. LLVM takes more than twice the time for one of twice the size: the calls of
+ * many kernels are in functions of their own. */
+static void call_kernels(Gen *g, const char *symbol, LLVMValueRef *fns, const Operands *operands) {
+    uint32_t n = g->function->kernels.len, nparts = n / KERNELS_OF_FUNCTION + 1;
+    if (n <= KERNELS_OF_FUNCTION) {
+        calls_of(g, symbol, fns, operands, 0, n);
+        LLVMBuildRetVoid(g->b);
+        return;
+    }
+    LLVMValueRef *parts = ARENA_ARRAY(g->ctx->arena, LLVMValueRef, nparts + 1);
+    for (uint32_t i = 0; i < nparts; i++) {
+        const char *name = arena_printf(g->ctx->arena, "%s.calls.%u", symbol, i);
+        parts[i] = calls_of(g, name, fns, operands, (uint32_t)((uint64_t)n * i / nparts),
+                            (uint32_t)((uint64_t)n * (i + 1) / nparts));
+        LLVMSetLinkage(parts[i], LLVMInternalLinkage);
+        LLVMBuildRetVoid(g->b);
+    }
+    calls_of(g, symbol, fns, operands, 0, 0);
+    for (uint32_t i = 0; i < nparts; i++)
+        LLVMBuildCall2(g->b, LLVMGlobalGetValueType(parts[i]), parts[i], &g->call, 1, "");
+    LLVMBuildRetVoid(g->b);
+}
+
 static void generate_function(Gen *g, const char *model, const Function *function) {
     g->function = function;
     gen_reals(g, function->f64);
@@ -561,19 +613,9 @@ static void generate_function(Gen *g, const char *model, const Function *functio
         const char *name = arena_printf(g->ctx->arena, "%s.%u.%s", symbol, i, k->name);
         fns[i] = kernel_function(g, k, name, &operands[i]);
         if (inlines) add_function_attribute(g, fns[i], "alwaysinline");
-        if (k->split.index) fns[i] = task_function(g, name, fns[i], &operands[i]);
+        if (is_task(g, k)) fns[i] = task_function(g, name, fns[i], &operands[i]);
     }
-    LLVMValueRef fields[CALL_FIELDS];
-    begin_entry(g, symbol, 1, fields);
-    g->n = fields[CALL_N];
-    for (uint32_t i = 0; i < nkernels; i++) {
-        const Kernel *k = function->kernels.at[i];
-        if (k->split.index)
-            run_task(g, k, fns[i]);
-        else
-            call_kernel(g, fns[i], &operands[i], fields, NULL, NULL);
-    }
-    LLVMBuildRetVoid(g->b);
+    call_kernels(g, symbol, fns, operands);
 }
 
 Gen gen_open(Ctx *ctx, LLVMContextRef llvm, const char *name, const Machine *machine) {

@@ -6,7 +6,8 @@
  * A kernel that reduces the results of parts runs over as many as there are in this call.
  *
  * Whoever called gives the threads (DlrtCall.parallel); without, the parts are run one after the
- * other. Kernels know nothing of it but for the ranges of their loops (linear_axes).
+ * other, and where a function is compiled for one thread it needs no tasks. Kernels know nothing of
+ * it but for the ranges of their loops (linear_axes).
  */
 #include "codegen/emit.h"
 
@@ -107,10 +108,6 @@ static void run_with(Gen *g, LLVMValueRef parallel, LLVMValueRef call, LLVMValue
 static void generate_runner(Gen *g) {
     LLVMValueRef call = LLVMGetParam(g->fn, 0), task = LLVMGetParam(g->fn, 1);
     LLVMValueRef parts = LLVMGetParam(g->fn, 2);
-    if (g->function->workers < 2) {
-        run_alone(g, call, task, parts);
-        return;
-    }
     LLVMBasicBlockRef threads = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "threads");
     LLVMBasicBlockRef alone = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "alone");
     LLVMValueRef parallel = loaded(g, call, offsetof(DlrtCall, parallel));
