@@ -17,7 +17,8 @@ enum {
 };
 
 /* Of the cycles of a kernel may go into writing sums of parts and reading them again, which takes
- * a cycle for each CYCLE_ELEMENTS of them. */
+ * a cycle for each CYCLE_ELEMENTS of them where they are about as large as the second-level cache.
+ */
 static const double most_added = 0.06;
 enum { CYCLE_ELEMENTS = 4 };
 
@@ -45,6 +46,8 @@ static int64_t wanted_parts(Planner *p, const Kernel *k) {
     double parts = most_added * sums.cycles * CYCLE_ELEMENTS / results;
     if (parts > sums.cycles / PART_CYCLES) parts = sums.cycles / PART_CYCLES;
     if (parts > MOST_PARTS) parts = MOST_PARTS;
+    double room = 2 * (double)p->options->l2_bytes / ((double)p->real_bytes * results);
+    if (parts > room) parts = room;
     if (parts > (double)p->m->max_batch) parts = (double)p->m->max_batch;
     return parts < LEAST_PARTS ? 0 : (int64_t)parts;
 }
