@@ -18,11 +18,20 @@ def call(*words):
         raise SystemExit(f"{' '.join(str(w) for w in words)}\n{said.stderr}")
 
 
-class Dlc:
-    name = label = "dlc"
+def rounded(value):
+    """The nearest bf16 numbers, ties to even, as uint16."""
+    import numpy
+    bits = numpy.ascontiguousarray(value, numpy.float32).ravel().view(numpy.uint32)
+    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(numpy.uint16)
 
-    def __init__(self, model, given):
-        self.model, self.given = model, given
+
+class Dlc:
+    name = "dlc"
+
+    def __init__(self, model, given, bf16=False):
+        self.model, self.given, self.bf16 = model, given, bf16
+        self.label = "dlc bf16" if bf16 else "dlc"
+        self.options = given.dlc_options.split() + (["--bf16"] if bf16 else [])
         self.folder = given.work / model
         self.built = {}
 
@@ -36,12 +45,12 @@ class Dlc:
         if mode in self.built:
             return self.built[mode]
         threads = self.given.threads
-        folder = self.folder / f"{mode}-{threads}"
+        folder = self.folder / f"{mode}-{threads}{'-bf16' if self.bf16 else ''}"
         folder.mkdir(parents=True, exist_ok=True)
         words = [self.given.dlc, "compile", HERE / f"{self.model}.dl", "-o", folder / f"{self.model}.o"]
         words += ["--inference", "--batch", "1"] if mode == "infer" else []
         words += ["--threads", threads] if threads > 1 else []
-        call(*words, *self.given.dlc_options.split())
+        call(*words, *self.options)
         header = (folder / f"{self.model}.h").read_text()
         x, outputs = self.write_numbers(folder, header, mode)
         call("cc", "-O2", "-Wall", "-Wextra", f"-DMODEL={self.model}", f"-DSIZE={self.model.upper()}_",
@@ -61,13 +70,16 @@ class Dlc:
         size = int(re.search(r"_PARAMS (\d+)", header).group(1))
         params = numpy.zeros(size, numpy.float32)
         weights = suite.weights(self.model)
-        places = re.findall(r"#define \w+_AT_\w+ (\d+) /\* ([\w.]+)((?:\[\d+\])*)", header)
-        for at, name, dims in places:
+        places = re.findall(r"#define \w+_AT_\w+ (\d+) /\* ([\w.]+)((?:\[\d+\])*)(, bf16)?", header)
+        for at, name, dims, is_bf16 in places:
             value = weights.pop(RENAMED.get(name, name))
             count = int(numpy.prod([int(d) for d in re.findall(r"\d+", dims)], initial=1))
             if count != value.size:
                 raise SystemExit(f"{self.model}: {name} has {count} elements, the suite's {value.size}")
-            params[int(at):int(at) + count] = value.ravel()
+            if is_bf16:
+                params.view(numpy.uint16)[2 * int(at):2 * int(at) + count] = rounded(value)
+            else:
+                params[int(at):int(at) + count] = value.ravel()
         if weights:
             raise SystemExit(f"{self.model}: no place for {', '.join(weights)}")
         params.tofile(folder / "params.bin")
@@ -97,7 +109,7 @@ class Dlc:
         lines, why = measure.run([folder / "program", mode, folder, given.seconds, *(["processor"] if given.processor else [])], given)
         if not lines:
             raise SystemExit(f"{model}: {why}")
-        return [lines[0] | {"peer": "dlc"}]
+        return [lines[0] | {"peer": self.label}]
 
     def cold(self):
         """From the start of `dlc train` to when it says that its first step is done; it is ended then."""
@@ -107,14 +119,14 @@ class Dlc:
         x, y = suite.data(self.model)
         numpy.save(folder / "x.npy", x.reshape(-1, *x.shape[2:]))
         numpy.save(folder / "y.npy", y.reshape(-1, *y.shape[2:]))
-        words = [self.given.dlc, "train", HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--no-cache", "--json",
+        words = [self.given.dlc, "train", *self.options, HERE / f"{self.model}.dl", "--data", folder, "--steps", 1, "--no-cache", "--json",
                  "--threads", self.given.threads]
         times, foreign = [], []
         for _ in range(COLD_RUNS):
-            lines, seconds = measure.run(words + self.given.dlc_options.split(), self.given, until='"event":"first"')
+            lines, seconds = measure.run(words, self.given, until='"event":"first"')
             if not lines:
                 raise SystemExit(f"{self.model}: {seconds}")
             times.append(seconds * 1e3)
             foreign.append(lines[0]["foreign"])
-        return {"peer": "dlc", "median_ms": statistics.median(times), "min_ms": min(times),
+        return {"peer": self.label, "median_ms": statistics.median(times), "min_ms": min(times),
                 "foreign": statistics.mean(foreign)}

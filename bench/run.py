@@ -27,6 +27,7 @@ from measure import report
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ["tiny", "tiny1", "mlp", "lenet", "resnet20", "lstm", "gpt", "gpt124m"]
 STEPS = 20
+BF16_TOLERANCE = 2e-2
 # Rounding is amplified in these two: PyTorch drifts from itself as far when its memory layout changes.
 TOLERANCE = {"lenet": 1e-3, "resnet20": 3e-2}
 
@@ -44,6 +45,7 @@ def arguments():
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall",
                         help="processor: the time that it worked for each program; for one thread, on a machine that is not idle")
     parser.add_argument("--dlc-options", default="", help="more options for `dlc compile` and `dlc train`")
+    parser.add_argument("--bf16", action="store_true", help="also dlc with --bf16, as if it were another peer")
     parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "dlc-bench"))
     parser.add_argument("--out", help="file to which JSON lines are added")
     given = parser.parse_args()
@@ -73,6 +75,14 @@ def check(model, given, ours, reference):
     worst = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs))
     print(f"{model}: " + (f"WRONG losses, {wrong}" if wrong else f"{STEPS} losses agree, to {worst:.1e} relative"), flush=True)
     return not wrong
+
+
+def check_bf16(model, ours, exact):
+    """Rounded to eight bits of a fraction, the losses must still be about the same."""
+    worst = max(abs(a - b) / max(abs(b), 0.1) for a, b in zip(ours, exact, strict=True))
+    good = worst <= BF16_TOLERANCE
+    print(f"{model}: with --bf16 the losses {'agree' if good else 'DIFFER'}, to {worst:.1e} relative", flush=True)
+    return good
 
 
 def measure_model(model, mode, given, programs, results):
@@ -106,9 +116,12 @@ def main():
     for model in given.models.split(","):
         ours = dlc.Dlc(model, given)
         good[model] = check(model, given, ours.losses(STEPS), reference)
+        half = [dlc.Dlc(model, given, bf16=True)] if given.bf16 else []
+        for program in half:
+            good[model] &= check_bf16(model, program.losses(STEPS), ours.losses(STEPS))
         for mode in modes if modes != ["check"] else []:
             for _ in range(given.rounds):
-                measure_model(model, mode, given, [ours, *chosen], results)
+                measure_model(model, mode, given, [ours, *half, *chosen], results)
     report(results, good, given)
     return 0 if all(good.values()) else 1
 
