@@ -53,7 +53,7 @@ static void exchange(Gen *g, LLVMValueRef *x, LLVMValueRef *y, Pick *pick, uint3
 /* Within each block of `size` lanes, the halves of x and y lane by lane: x0 y0 x1 y1 and x2 y2 x3
  * y3. */
 static Pick interleaved(const Gen *g, uint32_t lanes, uint32_t size) {
-    Pick pick;
+    Pick pick = {0};
     for (uint32_t l = 0; l < lanes; l++) {
         uint32_t from = l / size * size + l % size / 2 + (l % 2 ? lanes : 0);
         pick.first[l] = gen_i32(g, from);
@@ -64,7 +64,7 @@ static Pick interleaved(const Gen *g, uint32_t lanes, uint32_t size) {
 
 /* The even blocks of x, then those of y; and the odd ones. */
 static Pick separated(const Gen *g, uint32_t lanes, uint32_t size) {
-    Pick pick;
+    Pick pick = {0};
     for (uint32_t l = 0; l < lanes; l++) {
         uint32_t block = l / size * 2;
         pick.first[l] = gen_i32(g, block * size + l % size);
