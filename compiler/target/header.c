@@ -73,6 +73,17 @@ static const char *rounded_text(const DlrtModel *m) {
     return "";
 }
 
+static void put_places(Header *h, const char *what, const DlrtTensor *tensors, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const DlrtTensor *t = &tensors[i];
+        text_printf(h->out, "#define %s_%s_%s %lld /* %s", h->macro, what,
+                    target_identifier(h->ctx, t->name), (long long)t->offset, t->name);
+        put_shape(h->out, t->rank, t->dims);
+        text_put(h->out, t->rounded ? ", bf16 */\n" : " */\n");
+    }
+    text_put(h->out, "\n");
+}
+
 static void put_sizes(Header *h) {
     const DlrtModel *m = h->model;
     text_printf(h->out, "#define %s_BATCH %lld /* examples in a call, at most */\n", h->macro,
@@ -87,17 +98,16 @@ static void put_sizes(Header *h) {
         text_printf(h->out, "#define %s_WORKERS %lld /* threads in a call, at most */\n", h->macro,
                     (long long)m->workers);
     text_put(h->out, "\n");
-    if (!m->nparams) return;
-    text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major.%s */\n",
-                h->real, rounded_text(m));
-    for (uint32_t i = 0; i < m->nparams; i++) {
-        const DlrtTensor *p = &m->params[i];
-        text_printf(h->out, "#define %s_AT_%s %lld /* %s", h->macro,
-                    target_identifier(h->ctx, p->name), (long long)p->offset, p->name);
-        put_shape(h->out, p->rank, p->dims);
-        text_put(h->out, p->rounded ? ", bf16 */\n" : " */\n");
+    if (m->nparams) {
+        text_printf(h->out, "/* Where each parameter begins in `params`, in %ss; row-major.%s */\n",
+                    h->real, rounded_text(m));
+        put_places(h, "AT", m->params, m->nparams);
     }
-    text_put(h->out, "\n");
+    if (m->nstates) {
+        text_printf(h->out, "/* Where each tensor of `state` begins there; in saved weights NAME "
+                            "is state.NAME. */\n");
+        put_places(h, "STATE_AT", m->states, m->nstates);
+    }
 }
 
 /* The same type for all models of a program. */
