@@ -92,6 +92,9 @@ void put_example_count(FILE *out, const DlrtScores *scores);
 void put_bytes(FILE *out, double bytes);
 void put_count(FILE *out, double count);
 
+/* memory.c: readies the heap; the first thing that the process does. */
+void prepare_memory(void);
+
 /* run.c: a compiled model, its data and its weights. */
 typedef struct Run {
     Driver *driver;
@@ -107,8 +110,6 @@ typedef struct Run {
     double drawn;     /* when the progress line was last drawn */
 } Run;
 
-/* Readies the heap; the first thing that the process does. */
-void prepare_memory(void);
 /* Opens a session for the run's model, with the driver's threads. */
 bool open_session(Run *run, DlrtError *error);
 /* The driver's threads from now on: so many. False after a message. */

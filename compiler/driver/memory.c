@@ -16,14 +16,20 @@
 
 void prepare_memory(void) {
 #if defined(__GLIBC__) && defined(MADV_HUGEPAGE)
-    enum { HEAP_BYTES = 256 << 20, LARGE_PAGE = 2 << 20, OWN_MAPPING_BYTES = 32 << 20 };
+    enum {
+        HEAP_BYTES = 256 << 20,
+        LARGE_PAGE = 2 << 20,
+        MORE_BYTES = 1 << 20,
+        OWN_MAPPING_BYTES = 32 << 20
+    };
     mallopt(M_TOP_PAD, HEAP_BYTES);
     mallopt(M_TRIM_THRESHOLD, 2 * HEAP_BYTES);
     mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
     void *volatile first = malloc(LARGE_PAGE); /* else the compiler leaves both calls out */
     free(first);
+    mallopt(M_TOP_PAD, MORE_BYTES); /* or little would be refused where there is no room for much */
     uintptr_t end = (uintptr_t)sbrk(0), begin = (uintptr_t)first;
-    if (end < begin || end - begin < HEAP_BYTES) return; /* it could not be had */
+    if (!first || end < begin || end - begin < HEAP_BYTES) return; /* it could not be had */
     /* The large page in which that piece ended has been touched: it consists of small ones. */
     begin = (begin + 2 * LARGE_PAGE) / LARGE_PAGE * LARGE_PAGE;
     madvise((void *)begin, end / LARGE_PAGE * LARGE_PAGE - begin, MADV_HUGEPAGE);
