@@ -100,7 +100,7 @@ void contract_transpose(Gen *g, LLVMValueRef *vectors, uint32_t lanes);
 bool contract_pairs_fit(Contract *c);
 /* a as pairs, for the nest inside of the indices that have values; copied first if it must be. */
 Operand contract_pairs_operand(Contract *c, const Point *p);
-/* As contract_pack, but pairs. */
+/* As contract_pack_columns, but pairs. */
 void contract_pairs_pack(Contract *c, const Point *p, Columns *columns);
 
 #endif

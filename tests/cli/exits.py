@@ -52,6 +52,7 @@ CASES = [
     ("fmt marked.dl", 0, "model m {", ""),
     ("train trained.dl --save .", 1, "", "cannot write .: Is a directory"),
     ("repl nowhere.dl", 1, "", "nowhere.dl"),
+    ("train trained.dl --f64 --bf16", 2, "", "not of both"),
     ("train good.dl --seed -1", 2, "", "--seed"),
     ("train good.dl --set lr", 2, "", "NAME=NUMBER"),
     ("train good.dl --json=yes", 2, "", "takes no value"),
