@@ -91,15 +91,40 @@ static bool plan_finish(Ctx *ctx, Planned *planned, const PlanOptions *options) 
     return plan_one(ctx, planned, &planned->finish, m, "finish", &stats, stats ? 1 : 0, &f64);
 }
 
+/* What only a training step reads, such as the moments of an optimizer, is no state of a model that
+ * is not trained. */
+static void keep_states_read(Ctx *ctx, Model *model) {
+    Map read = {0};
+    const Module *m = model->infer;
+    for (uint32_t i = 0; i < m->equations.len; i++) {
+        const Reads *reads = ir_reads(ctx, m->equations.at[i]->body);
+        for (uint32_t k = 0; k < reads->len; k++)
+            map_set(ctx->arena, &read, reads->at[k]->read.tensor, ctx);
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < model->states.len; i++)
+        if (map_has(&read, model->states.at[i])) model->states.at[kept++] = model->states.at[i];
+    model->states.len = kept;
+    Module *init = model->init;
+    kept = 0;
+    for (uint32_t i = 0; i < init->updates.len; i++) {
+        const Tensor *target = init->updates.at[i].target;
+        if (target->kind != TENSOR_STATE || map_has(&read, target))
+            init->updates.at[kept++] = init->updates.at[i];
+    }
+    init->updates.len = kept;
+}
+
 Planned *pipeline_plan(Ctx *ctx, Model *model, const PipelineOptions *options) {
     Planned *planned = ARENA_NEW(ctx->arena, Planned);
     PlanOptions plan = pipeline_plan_options(options), exact = plan;
     exact.bf16 = false; /* the weights to begin with are the same */
     planned->model = model;
     Map rounded = {0};
-    if (options->inference && options->bf16) {
+    if (options->inference) {
         if (!pipeline_normalize(ctx, model->infer)) return NULL;
-        rounded = plan_rounded_params(ctx, model->infer);
+        keep_states_read(ctx, model);
+        if (options->bf16) rounded = plan_rounded_params(ctx, model->infer);
     }
     planned->layout = plan_layout(ctx, model->params.at, model->params.len, model->states.at,
                                   model->states.len, options->f64 ? 8 : 4, &rounded);

@@ -301,7 +301,8 @@ static bool is_tensor_of(const DlrtTensor *tensors, uint32_t n, const char *name
     return false;
 }
 
-/* Names and shapes, both ways. */
+/* Names and shapes, both ways; but a model that cannot be trained lacks what only training reads.
+ */
 static bool check_names(const Load *load, bool state) {
     const DlrtModel *model = load->session->model;
     for (uint32_t i = 0; i < model->nparams; i++)
@@ -311,7 +312,7 @@ static bool check_names(const Load *load, bool state) {
     for (int64_t i = 0; i < load->header.count; i++) {
         const char *name = load->header.tensors[i].name;
         bool is_state = strncmp(name, "state.", STATE_PREFIX) == 0;
-        if (is_tensor_of(model->params, model->nparams, name) ||
+        if (is_tensor_of(model->params, model->nparams, name) || (is_state && !model->step) ||
             (is_state && is_tensor_of(model->states, model->nstates, name + STATE_PREFIX)))
             continue;
         return error_set(load->error, (Place){.path = load->path},
