@@ -129,6 +129,7 @@ typedef struct Axis {
     int64_t turns;       /* -1: not known before it runs */
     LLVMValueRef extent; /* i64 */
     LLVMValueRef first;  /* i64: where its part begins; NULL: 0 */
+    bool is_asked;       /* an `if` asks whether the index is a certain number */
 } Axis;
 typedef struct Axes {
     Axis *at;

@@ -82,6 +82,7 @@ typedef struct Uses {
     Index *const *indices;
     uint32_t nindices;
     bool *opaque;        /* used other than in an address */
+    bool *asked;         /* by index: compared with a constant */
     Vec(int64_t *) sums; /* the coefficients of the indices in one address */
 } Uses;
 
@@ -131,8 +132,28 @@ static void use_read(Uses *uses, const Expr *e) {
     use_sum(uses, &sum);
 }
 
+static const Index *index_alone(const Expr *e) {
+    if (e->kind == EX_INDEX) return e->index;
+    if (e->kind != EX_AFFINE || e->affine.nterms != 1) return NULL;
+    const Term *term = &e->affine.terms[0];
+    return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
+}
+
+/* Is an index compared with a constant? */
+static void use_question(Uses *uses, const Expr *e) {
+    if (e->kind != EX_OP || e->op.op != OP_EQ) return;
+    for (uint32_t side = 0; side < 2; side++) {
+        const Expr *other = e->op.args[1 - side];
+        const Index *index = index_alone(e->op.args[side]);
+        if (!index || other->kind != EX_AFFINE || other->affine.nterms) continue;
+        for (uint32_t i = 0; i < uses->nindices; i++)
+            if (uses->indices[i] == index) uses->asked[i] = true;
+    }
+}
+
 static void use_expression(void *data, const Expr *e) {
     Uses *uses = data;
+    use_question(uses, e);
     if (e->kind == EX_READ) use_read(uses, e);
     if (e->kind == EX_REAL) mark_opaque(uses, e->integer);
     if (e->kind == EX_DRAW) {
@@ -172,6 +193,7 @@ static bool merges(const Uses *uses, uint32_t i) {
 Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindices) {
     Uses uses = {.g = g, .indices = indices, .nindices = nindices};
     uses.opaque = ARENA_ARRAY(g->ctx->arena, bool, nindices + 1);
+    uses.asked = ARENA_ARRAY(g->ctx->arena, bool, nindices + 1);
     use_kernel(&uses, k);
     Axes axes = {.at = ARENA_ARRAY(g->ctx->arena, Axis, nindices + 1)};
     uint32_t vector = UINT32_MAX;
@@ -192,7 +214,8 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
                            .merged = ARENA_ARRAY(g->ctx->arena, Index *, nindices),
                            .nmerged = 1,
                            .turns = gen_turns(g, index),
-                           .extent = gen_extent(g, index)};
+                           .extent = gen_extent(g, index),
+                           .is_asked = uses.asked[i]};
             if (range) {
                 last->first = range->first;
                 last->turns = range->turns;

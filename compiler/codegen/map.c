@@ -6,6 +6,8 @@
  */
 #include "codegen/emit.h"
 
+enum { MOST_ASKED = 8 };
+
 /* ---- points --------------------------------------------------------------------------------- */
 
 void point_set_axis(Gen *g, Point *p, const Axis *axis, LLVMValueRef value) {
@@ -81,6 +83,19 @@ static void unknown_turns(Gen *g, const Point *p, const Nest *nest, LLVMValueRef
     masked_vectors(g, p, nest, full, extent, "tail");
 }
 
+static void loop_axes(Gen *g, const Point *p, const Nest *nest, uint32_t number);
+
+/* Where values differ by the index (the gates of a recurrence), code for each of its few values
+ * computes only the one that is wanted. */
+static void turn_by_turn(Gen *g, const Point *p, const Nest *nest, uint32_t number) {
+    const Axis *axis = &nest->axes->at[number];
+    for (int64_t turn = 0; turn < axis->turns; turn++) {
+        Point inner = point_copy(g, p);
+        point_set_axis(g, &inner, axis, gen_i64(g, turn));
+        loop_axes(g, &inner, nest, number + 1);
+    }
+}
+
 static void loop_axes(Gen *g, const Point *p, const Nest *nest, uint32_t number) {
     const Axes *axes = nest->axes;
     if (number == axes->vector) {
@@ -102,6 +117,10 @@ static void loop_axes(Gen *g, const Point *p, const Nest *nest, uint32_t number)
     if (axis->turns == 1) {
         point_set_axis(g, &inner, axis, gen_i64(g, 0));
         loop_axes(g, &inner, nest, number + 1);
+        return;
+    }
+    if (axis->is_asked && axis->turns > 0 && axis->turns <= MOST_ASKED) {
+        turn_by_turn(g, p, nest, number);
         return;
     }
     Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, 1), axis->index->name);

@@ -538,6 +538,7 @@ static LLVMValueRef truth_op(Gen *g, Point *p, const Expr *e) {
 
 static LLVMValueRef select_op(Gen *g, Point *p, const Expr *e) {
     LLVMValueRef c = value(g, p, e->op.args[0]);
+    if (LLVMIsAConstantInt(c)) return value(g, p, e->op.args[LLVMConstIntGetZExtValue(c) ? 1 : 2]);
     LLVMValueRef a = value(g, p, e->op.args[1]), b = value(g, p, e->op.args[2]);
     make_alike(g, p, &a, &b);
     if (is_vector(c)) a = spread(g, p, a), b = spread(g, p, b);
