@@ -148,9 +148,9 @@ typedef struct Function {
     Map buffer_of; /* Tensor* → Buffer*; two tensors may share one */
     Map storage;   /* Tensor* → uint32_t[rank]: its dimensions, outer to inner, if not row-major */
     Map rounded;   /* Tensor*, as a set: lie in memory as bf16 */
-    int64_t arena_bytes;                       /* includes the workspaces */
-    int64_t live_bytes; /* the most that is needed at one time, workspaces included: no arrangement
-                           of the same kernels can do with less */
+    int64_t arena_bytes; /* includes the workspaces */
+    int64_t live_bytes;  /* the most that is needed at one time, workspaces included: no arrangement
+                            of the same kernels can do with less */
     int64_t workspace_offset, workspace_bytes; /* packing space for contractions */
     int64_t workers;      /* threads that may run parts of a kernel at the same time */
     int64_t worker_bytes; /* from the workspace of a worker to that of the next */

@@ -21,7 +21,8 @@ int main(void) {
     INIT(params, state, 3, arena);
     for (uint64_t step = 1; step <= STEPS; step++) {
         for (int i = 0; i < ELEMENTS; i++)
-            x[i] = CLASSES ? (X)(next_number() % (CLASSES + 1)) : (X)(next_number() % 2001 / 1000.0 - 1);
+            x[i] = CLASSES ? (X)(next_number() % (CLASSES + 1))
+                           : (X)(next_number() % 2001 / 1000.0 - 1);
         for (int i = 0; i < N; i++) y[i] = (int32_t)(next_number() % 5);
         printf("%.9g\n", (double)STEP(params, state, x, y, step % 2 ? N : N - 3, 3, step, arena));
     }
