@@ -152,7 +152,14 @@ static const char *const *known_cpus(const char *triple) {
                                             : NULL;
 }
 
-static bool check_cpu(Ctx *ctx, const Machine *machine) {
+/* What all processors of a kind can do. */
+static const char *usual_cpu(const char *triple) {
+    return starts_with(triple, "x86_64")    ? "x86-64"
+           : starts_with(triple, "riscv64") ? "generic-rv64"
+                                            : "generic";
+}
+
+static bool check_cpu(Ctx *ctx, const Machine *machine, bool is_other_machine) {
     const char *const *known = known_cpus(machine->triple);
     uint32_t n = 0;
     for (; known && known[n]; n++)
@@ -163,6 +170,8 @@ static bool check_cpu(Ctx *ctx, const Machine *machine) {
     const char *near = diag_nearest(machine->cpu, known, n);
     if (near)
         diag_help(ctx, d, "did you mean `%s`?", near);
+    else if (is_other_machine)
+        diag_help(ctx, d, "without `--cpu` it is `%s`", usual_cpu(machine->triple));
     else
         diag_help(ctx, d, "`native` is this one");
     return false;
@@ -186,13 +195,12 @@ const Machine *target_machine(Ctx *ctx, const char *triple, const char *cpu) {
         machine->cpu = taken(ctx, LLVMGetHostCPUName());
         machine->features = taken(ctx, LLVMGetHostCPUFeatures());
     } else {
-        bool is_x86 = starts_with(machine->triple, "x86_64");
-        machine->cpu = cpu ? cpu : is_x86 ? "x86-64" : "generic";
+        machine->cpu = cpu ? cpu : usual_cpu(machine->triple);
         machine->features = plain_features(machine->triple);
     }
     if (starts_with(machine->triple, "riscv64") && strcmp(machine->cpu, "generic") == 0)
         machine->cpu = "generic-rv64";
-    if (!is_this_machine && !check_cpu(ctx, machine)) return NULL;
+    if (!is_this_machine && !check_cpu(ctx, machine, triple != NULL)) return NULL;
     if (!describe_layout(ctx, machine)) {
         diag_error(ctx, (Span){0}, "the target `%s` does not have 64-bit pointers",
                    machine->triple);
