@@ -98,6 +98,15 @@ static bool measure_inference(Bench *b, DlcOptions compile) {
            bench_forward(b->driver, one, 1, &b->inference_one);
 }
 
+/* Times of other work are no comparison. */
+static void warn_of_other_work(const Bench *b) {
+    const OldBench *old = &b->old;
+    if (!old->model[0] || isnan(old->batch)) return;
+    if (strcmp(old->model, b->model->name) == 0 && old->batch == (double)b->batch) return;
+    fprintf(stderr, "warning: %s is of model `%s`, batch %.0f; this is `%s`, batch %lld\n",
+            b->options->compare, old->model, old->batch, b->model->name, (long long)b->batch);
+}
+
 int run_bench(Driver *driver, const Options *options) {
     Bench b = {.driver = driver, .options = options};
     DlcOptions compile = compile_options(options);
@@ -109,6 +118,7 @@ int run_bench(Driver *driver, const Options *options) {
     int status = EXIT_WRONG;
     bool compiled = compile_all(&b, compile);
     if (show_messages(driver, options) == EXIT_GOOD && compiled) {
+        if (b.has_old) warn_of_other_work(&b);
         bool measured =
             bench_machine(b.plan, driver_parallel(driver, b.model), options->threads, &b.limits) &&
             predict_kernels(&b) && bench_model(&b) && measure_inference(&b, compile);

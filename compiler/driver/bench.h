@@ -38,7 +38,8 @@ typedef struct OldKernel {
     double ms;
 } OldKernel;
 typedef struct OldBench {
-    double forward, backward, update, step, inference, inference_one, compile;
+    char model[128];
+    double batch, forward, backward, update, step, inference, inference_one, compile;
     size_t nkernels, capacity;
     OldKernel *kernels;
 } OldBench;

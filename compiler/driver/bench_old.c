@@ -64,9 +64,13 @@ static double *number_of(OldBench *old, const char *key) {
     const struct {
         const char *key;
         double *value;
-    } known[] = {{"forward_ms", &old->forward},     {"backward_ms", &old->backward},
-                 {"update_ms", &old->update},       {"step_ms", &old->step},
-                 {"inference_ms", &old->inference}, {"inference_one_ms", &old->inference_one},
+    } known[] = {{"batch", &old->batch},
+                 {"forward_ms", &old->forward},
+                 {"backward_ms", &old->backward},
+                 {"update_ms", &old->update},
+                 {"step_ms", &old->step},
+                 {"inference_ms", &old->inference},
+                 {"inference_one_ms", &old->inference_one},
                  {"compile_ms", &old->compile}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(key, known[i].key) == 0) return known[i].value;
@@ -83,6 +87,10 @@ static bool read_object(Reader *r, int depth, OldKernel *kernel) {
         double *number = NULL;
         if (kernel && strcmp(key, "name") == 0) {
             if (!read_text(r, kernel->name, sizeof kernel->name)) return false;
+            continue;
+        }
+        if (depth == 1 && strcmp(key, "model") == 0) {
+            if (!read_text(r, r->old->model, sizeof r->old->model)) return false;
             continue;
         }
         if (kernel && strcmp(key, "ms") == 0) number = &kernel->ms;
@@ -144,7 +152,14 @@ static char *contents_of(const char *path) {
 }
 
 bool bench_read_old(const char *path, OldBench *old) {
-    *old = (OldBench){NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, NULL};
+    *old = (OldBench){.batch = NAN,
+                      .forward = NAN,
+                      .backward = NAN,
+                      .update = NAN,
+                      .step = NAN,
+                      .inference = NAN,
+                      .inference_one = NAN,
+                      .compile = NAN};
     char *text = contents_of(path);
     if (!text) return false;
     Reader r = {.path = path, .at = text, .old = old};

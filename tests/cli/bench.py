@@ -82,6 +82,9 @@ def check_compare(dlc, model, old, kernels):
     said = json.loads(done.stdout)
     expect([k["was_ms"] for k in said["kernels"]] == [k["ms"] for k in kernels], "the old times are not found again")
     expect(said["was_step_ms"] == json.loads(old.read_text())["step_ms"], "the old step is not found again")
+    expect(done.stderr == "", f"the same work is warned of: {done.stderr}")
+    done = run(dlc, "bench", model, "--batch", "8", "--inference", "--compare", old)
+    expect(f"warning: {old} is of model `scores`, batch 20; this is `scores`, batch 8" in done.stderr, f"{done}")
     for text in BROKEN:
         old.write_text(text)
         done = run(dlc, "bench", model, "--compare", old)
