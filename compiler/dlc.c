@@ -154,7 +154,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                                       .steps = steps > 0 ? steps : 0,
                                       .nsettings = (uint32_t)options->nsettings},
                              .f64 = options->f64,
-                             .bf16 = options->bf16,
+                             .bf16 = options->bf16 && !options->f64,
                              .inference = options->inference,
                              .at_once = options->at_once,
                              .workers = options->threads > 1 ? options->threads : 1,

@@ -76,7 +76,7 @@ typedef struct DlcOptions {
     /* Threads to compile with, which must outlive the session; NULL: the calling one alone. */
     const DlrtParallel *parallel;
     bool f64;                 /* compile for double precision */
-    bool bf16;                /* products of numbers that are rounded to bf16; not with f64 */
+    bool bf16;                /* products of numbers that are rounded to bf16; none with f64 */
     bool inference;           /* no training functions */
     bool at_once;             /* dlc_compile: all functions now, not when they are called */
     const char *triple, *cpu; /* NULL: this machine */
