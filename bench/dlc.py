@@ -70,7 +70,7 @@ class Dlc:
         size = int(re.search(r"_PARAMS (\d+)", header).group(1))
         params = numpy.zeros(size, numpy.float32)
         weights = suite.weights(self.model)
-        places = re.findall(r"#define \w+_AT_\w+ (\d+) /\* ([\w.]+)((?:\[\d+\])*)(, bf16)?", header)
+        places = re.findall(rf"#define {self.model.upper()}_AT_\w+ (\d+) /\* ([\w.]+)((?:\[\d+\])*)(, bf16)?", header)
         for at, name, dims, is_bf16 in places:
             value = weights.pop(RENAMED.get(name, name))
             count = int(numpy.prod([int(d) for d in re.findall(r"\d+", dims)], initial=1))
