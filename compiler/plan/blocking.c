@@ -234,6 +234,7 @@ static int64_t turns_by_panel(const Shape *s) {
 static int64_t block_turns(const Shape *s, int64_t partial) {
     const Roles *r = &s->roles;
     if (!s->k->vector || !r->a || !r->b || r->nk == 0) return 0;
+    if (s->m < 2) return 0; /* no element of b is needed twice */
     if (partial > (copies_rows(s) ? 16 : 4) * s->l2_bytes) return 0;
     if (plan_contains(r->k, r->nk, s->k->vector)) return 0;
     int64_t all =
