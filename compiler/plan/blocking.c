@@ -17,16 +17,14 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_GUESS = 64,  /* examples, where the number is not known */
-    MOST_VECTORS = 8,  /* of columns in a panel */
-    SHORTEST_SUM = 96, /* worth it to take sums from memory and back */
-    ENOUGH_ROWS = 96,  /* to copy for them what could be read where it lies */
-    ENOUGH_TILES = 3,  /* of columns to copy a for them */
-    TILE_VECTORS = 2,  /* of columns in a tile */
-    MOST_ROWS = 12,    /* of a tile */
-    PAGE = 4096,       /* bytes */
+    BATCH_GUESS = 64, /* examples, where the number is not known */
+    MOST_VECTORS = 8, /* of columns in a panel */
+    ENOUGH_ROWS = 96, /* to copy for them what could be read where it lies */
+    ENOUGH_TILES = 3, /* of columns to copy a for them */
+    TILE_VECTORS = 2, /* of columns in a tile */
+    MOST_ROWS = 12,   /* of a tile */
+    PAGE = 4096,      /* bytes */
     MANY_PAGES = 192,
-    LINE = 64,
 };
 
 Roles plan_oriented(const Kernel *k) {
@@ -198,12 +196,16 @@ static void block_rows(const Shape *s, int64_t sum, Blocking *b) {
     if (most < enough_rows(s) || (s->m <= most && !copies)) return;
     b->rows = s->m < most ? s->m : most;
     if (!copies) return;
-    int64_t bytes = (b->rows + MOST_ROWS) * (sum + LINE / s->real_bytes) * s->real_bytes;
-    b->rows_bytes = (bytes + LINE - 1) / LINE * LINE;
+    int64_t line = PLAN_ALIGNMENT / s->real_bytes;
+    b->rows_bytes = plan_aligned((b->rows + MOST_ROWS) * (sum + line) * s->real_bytes);
 }
 
 /* ---- the sum in blocks --------------------------------------------------------------------------
  */
+
+int64_t plan_shortest_block(int64_t inner) {
+    return (PLAN_SHORTEST_SUM + inner - 1) / inner;
+}
 
 /* The results as tiles of whole vectors. */
 int64_t plan_partial_bytes(const Function *f, const Kernel *k, int64_t lanes, int64_t real_bytes) {
@@ -225,7 +227,7 @@ static int64_t turns_by_panel(const Shape *s) {
     int64_t turns = sum_turns(s->f, s->k, r->k[0]);
     int64_t room = copies_rows(s) ? s->l1_bytes * 2 / 3 : s->l2_bytes / 8;
     int64_t sum = room / (TILE_VECTORS * s->lanes * s->real_bytes);
-    if (leaps(s, r->a, s->sum) && !copies_rows(s)) sum = SHORTEST_SUM;
+    if (leaps(s, r->a, s->sum) && !copies_rows(s)) sum = PLAN_SHORTEST_SUM;
     if (s->all) sum = s->sum / 2 + 1;
     int64_t block = sum / inner > 1 ? sum / inner : 1, blocks = (turns + block / 2) / block;
     return blocks > 1 ? (turns + blocks - 1) / blocks : 0;
@@ -241,14 +243,12 @@ static int64_t block_turns(const Shape *s, int64_t partial) {
         (plan_footprint(s->f, r->a, NULL) + plan_footprint(s->f, r->b, NULL)) * s->real_bytes;
     if (all <= s->l2_bytes / 2 && !s->all) return 0;
     if (s->is_plain) return turns_by_panel(s);
-    for (uint32_t i = 0; i < s->k->nfree; i++)
-        if (s->k->free[i]->extent == EXTENT_BATCH) return 0;
+    if (plan_batch_among(s->k->free, s->k->nfree)) return 0;
     const Index *outer = r->k[0];
     int64_t once =
         (plan_footprint(s->f, r->a, outer) + plan_footprint(s->f, r->b, outer)) * s->real_bytes;
-    int64_t inner = plan_turns_of_all(s->f, r->k + 1, r->nk - 1),
-            turns = plan_turns_of(s->f, outer);
-    int64_t block = s->l2_bytes / 8 / once, least = (SHORTEST_SUM + inner - 1) / inner;
+    int64_t least = plan_shortest_block(plan_turns_of_all(s->f, r->k + 1, r->nk - 1));
+    int64_t block = s->l2_bytes / 8 / once, turns = plan_turns_of(s->f, outer);
     if (block < least) block = least;
     return block < turns ? block : 0;
 }

@@ -8,12 +8,6 @@
 
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 };
-
-static int64_t aligned(int64_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* ---- intervals --------------------------------------------------------------------------------
  */
 
@@ -45,7 +39,7 @@ int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) order[i] = &intervals[i];
     qsort(order, n, sizeof *order, larger_first);
     for (uint32_t i = 0; i < n; i++) {
-        Taken own = {order[i]->first, order[i]->last, 0, aligned(order[i]->bytes)};
+        Taken own = {order[i]->first, order[i]->last, 0, plan_aligned(order[i]->bytes)};
         int64_t bytes = own.end;
         for (const Taken *other = taken; other < taken + i; other++) {
             if (other->first > own.last || other->last < own.first) continue;
@@ -151,7 +145,7 @@ static int64_t panels_of(const Kernel *k) {
         int64_t bytes = panels_of(k->steps[i]);
         if (bytes > most) most = bytes;
     }
-    return aligned(most);
+    return plan_aligned(most);
 }
 
 static int64_t workspace_of(const Kernel *k) {
@@ -181,7 +175,7 @@ static void place_workspaces(Planner *p) {
     f->workers = p->options->workers > 1 ? p->options->workers : 1;
     for (uint32_t i = 0; i < f->kernels.len; i++) {
         const Kernel *k = f->kernels.at[i];
-        int64_t bytes = aligned(workspace_of(k));
+        int64_t bytes = plan_aligned(workspace_of(k));
         if (bytes > f->workspace_bytes) f->workspace_bytes = bytes;
         if (k->split.index && bytes > f->worker_bytes) f->worker_bytes = bytes;
     }
@@ -197,8 +191,8 @@ static int64_t most_live(const Planner *p) {
     for (uint32_t i = 0; i < f->buffers.len; i++) {
         const Buffer *buffer = f->buffers.at[i];
         if (buffer->place != PLACE_ARENA) continue;
-        change[buffer->first] += aligned(buffer->bytes);
-        change[buffer->last + 1] -= aligned(buffer->bytes);
+        change[buffer->first] += plan_aligned(buffer->bytes);
+        change[buffer->last + 1] -= plan_aligned(buffer->bytes);
     }
     int64_t live = 0, most = 0;
     for (uint32_t i = 0; i < f->kernels.len; i++) {

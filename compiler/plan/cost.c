@@ -84,12 +84,6 @@ static double points_per_example(Index *const *indices, uint32_t n) {
     return points;
 }
 
-static bool over_batch(Index *const *indices, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        if (indices[i]->extent == EXTENT_BATCH) return true;
-    return false;
-}
-
 static void count(Kernel *k, double flops, bool batched) {
     *(batched ? &k->example_flops : &k->flops) += flops;
 }
@@ -98,8 +92,8 @@ void plan_flops(Ctx *ctx, Kernel *k) {
     k->flops = k->example_flops = 0;
     double body = 0, stores = 0, free = points_per_example(k->free, k->nfree);
     double over = points_per_example(k->over, k->nover);
-    bool free_batched = over_batch(k->free, k->nfree);
-    bool batched = free_batched || over_batch(k->over, k->nover);
+    bool free_batched = plan_batch_among(k->free, k->nfree);
+    bool batched = free_batched || plan_batch_among(k->over, k->nover);
     if (k->body) ir_visit(ctx, k->body, add_flop, &body);
     for (uint32_t i = 0; i < k->nalso; i++) ir_visit(ctx, k->also[i].body, add_flop, &body);
     body += k->nalso;

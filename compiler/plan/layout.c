@@ -5,7 +5,9 @@
  */
 #include "plan/private.h"
 
-enum { ALIGNMENT = 64 };
+int64_t plan_aligned(int64_t bytes) {
+    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
 
 void plan_strides(const Function *f, const Tensor *tensor, int64_t *strides) {
     const uint32_t *order = map_get(&f->storage, tensor);
@@ -77,8 +79,7 @@ static int64_t place_all(Ctx *ctx, Map *map, Tensor *const *tensors, uint32_t n,
         int64_t *offset = ARENA_NEW(ctx->arena, int64_t);
         *offset = end;
         map_set(ctx->arena, map, tensors[i], offset);
-        end += tensor_elements(tensors[i], 1) * bytes;
-        end = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        end = plan_aligned(end + tensor_elements(tensors[i], 1) * bytes);
     }
     return end;
 }

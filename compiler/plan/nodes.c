@@ -28,6 +28,12 @@ bool plan_contains(Index *const *list, uint32_t n, const Index *index) {
     return false;
 }
 
+Index *plan_batch_among(Index *const *indices, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (indices[i]->extent == EXTENT_BATCH) return indices[i];
+    return NULL;
+}
+
 Index *plan_index_alone(const Expr *sub) {
     if (sub->kind != EX_AFFINE || sub->affine.nterms != 1) return NULL;
     const Term *term = &sub->affine.terms[0];

@@ -10,10 +10,8 @@
 #include "plan/private.h"
 
 enum {
-    LEAST_ROWS = 4,    /* that share what is packed */
-    SHORTEST_SUM = 96, /* worth it to take sums from memory and back */
-    UNIT_BYTES = 4,    /* of a pair */
-    ALIGNMENT = 64
+    LEAST_ROWS = 4, /* that share what is packed */
+    UNIT_BYTES = 4, /* of a pair */
 };
 
 /* Cycles for each element, measured; a multiply-add of a vector takes half a cycle, that of a
@@ -103,27 +101,21 @@ static int64_t copy_bytes(const Pairing *p, int64_t turns, int64_t unit) {
     const Expr *a = p->roles.a;
     int64_t all = plan_footprint(p->f, a, NULL);
     int64_t some = turns * plan_footprint(p->f, a, p->roles.k[0]);
-    return (some < all ? some : all) * unit * 4 / 3 + 2 * ALIGNMENT;
+    return (some < all ? some : all) * unit * 4 / 3 + 2 * PLAN_ALIGNMENT;
 }
 
 static bool may_be_cut(const Pairing *p, int64_t partial) {
-    for (uint32_t i = 0; i < p->k->nfree; i++)
-        if (p->k->free[i]->extent == EXTENT_BATCH) return false;
-    return partial <= 4 * p->l2_bytes;
+    return !plan_batch_among(p->k->free, p->k->nfree) && partial <= 4 * p->l2_bytes;
 }
 
 static int64_t turns_that_fit(const Pairing *p, int64_t unit, int64_t vectors) {
     int64_t all = plan_turns_of(p->f, p->roles.k[0]), turns = all;
     int64_t inner = plan_turns_of_all(p->f, p->roles.k + 1, p->roles.nk - 1);
-    int64_t least = (SHORTEST_SUM + inner - 1) / inner;
+    int64_t least = plan_shortest_block(inner);
     while (turns > least && turns > 1 &&
            panel_bytes(p, turns, vectors) + copy_bytes(p, turns, unit ? unit : 2) > p->l2_bytes / 2)
         turns = (turns + 1) / 2;
     return p->roles.nk == 1 ? turns + turns % 2 : turns;
-}
-
-static int64_t aligned(int64_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 static bool cut(const Pairing *p, const Choice *choice, Blocking *b) {
@@ -135,10 +127,10 @@ static bool cut(const Pairing *p, const Choice *choice, Blocking *b) {
     if (turns < all) b->turns = turns;
     if (turns > all) turns = all;
     while (vectors > 1 && panel_bytes(p, turns, vectors) > p->l2_bytes / 4) vectors--;
-    b->panel_bytes = aligned(panel_bytes(p, turns, vectors));
+    b->panel_bytes = plan_aligned(panel_bytes(p, turns, vectors));
     if (b->panel_bytes > p->l2_bytes) return false;
-    if (choice->copied) b->copy_bytes = aligned(copy_bytes(p, turns, choice->copied));
-    b->workspace_bytes = b->panel_bytes + (b->turns ? aligned(partial) : 0) + b->copy_bytes;
+    if (choice->copied) b->copy_bytes = plan_aligned(copy_bytes(p, turns, choice->copied));
+    b->workspace_bytes = b->panel_bytes + (b->turns ? plan_aligned(partial) : 0) + b->copy_bytes;
     return true;
 }
 

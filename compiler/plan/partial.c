@@ -10,6 +10,8 @@
  */
 #include "plan/private.h"
 
+#include <string.h>
+
 enum {
     LEAST_PARTS = 4,
     MOST_PARTS = 8,
@@ -23,9 +25,7 @@ static const double most_added = 0.06;
 enum { CYCLE_ELEMENTS = 4 };
 
 static Index *examples_of(const Kernel *k) {
-    for (uint32_t i = 0; i < k->nover; i++)
-        if (k->over[i]->extent == EXTENT_BATCH) return k->over[i];
-    return NULL;
+    return plan_batch_among(k->over, k->nover);
 }
 
 static bool is_plain_fold(ReduceOp op) {
@@ -140,9 +140,7 @@ void plan_partial(Planner *p) {
     Function *f = p->f;
     uint32_t n = f->kernels.len;
     Kernel **kernels = f->kernels.at;
-    f->kernels.len = 0;
-    f->kernels.at = NULL;
-    f->kernels.cap = 0;
+    memset(&f->kernels, 0, sizeof f->kernels);
     for (uint32_t i = 0; i < n; i++) {
         int64_t wanted = wanted_parts(p, kernels[i]);
         if (wanted < 2) {

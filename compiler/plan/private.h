@@ -131,6 +131,8 @@ Tensor *plan_base(const Planner *p, const Tensor *tensor);
 /* tensor[at], without an `else`? */
 bool plan_reads_at(const Expr *read, Index *const *at);
 bool plan_contains(Index *const *list, uint32_t n, const Index *index);
+/* The one of them that runs over the examples; NULL: there is none. */
+Index *plan_batch_among(Index *const *indices, uint32_t n);
 /* The index that is the whole subscript, up to what is added to it; NULL when there is none. */
 Index *plan_index_alone(const Expr *sub);
 /* Are all subscripts sums of indices, and no range to be checked? */
@@ -141,6 +143,8 @@ Tensor *plan_tensor(Planner *p, const char *name, uint32_t rank, const int64_t *
                     int64_t classes, Span span);
 
 /* ---- layout.c ---- */
+#define PLAN_ALIGNMENT 64 /* bytes: a line of the caches, and the largest vector */
+int64_t plan_aligned(int64_t bytes);
 #define PLAN_OPAQUE INT64_MIN
 /* The distance of tensor[subs] from the first element, in elements. Quotients and remainders that
  * belong together are recombined. */
@@ -187,7 +191,10 @@ void plan_flops(Ctx *ctx, Kernel *k); /* sets flops and example_flops */
 double plan_share_used(int64_t extent, int64_t tile);
 
 /* ---- blocking.c ---- */
-#define PLAN_MOST_DIMS 16
+#define PLAN_MOST_DIMS    16
+#define PLAN_SHORTEST_SUM 96 /* worth it to take sums from memory and back */
+/* The least turns of a summed index, inside of which `inner` turns are summed, that are a block. */
+int64_t plan_shortest_block(int64_t inner);
 /* As planned: the batch counts as max_batch. */
 int64_t plan_turns_of(const Function *f, const Index *index);
 int64_t plan_turns_of_all(const Function *f, Index *const *indices, uint32_t n);

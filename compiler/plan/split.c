@@ -114,9 +114,7 @@ static void consider_free(Choice *c) {
 }
 
 static Index *batch_index(const Kernel *k) {
-    for (uint32_t i = 0; i < k->nfree; i++)
-        if (k->free[i]->extent == EXTENT_BATCH) return k->free[i];
-    return NULL;
+    return plan_batch_among(k->free, k->nfree);
 }
 
 /* Does a step read what the scan writes at another example? */
