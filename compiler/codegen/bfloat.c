@@ -8,8 +8,7 @@
 #include "codegen/emit.h"
 
 static uint32_t lanes_of(LLVMValueRef v) {
-    LLVMTypeRef type = LLVMTypeOf(v);
-    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+    return gen_lanes_of(LLVMTypeOf(v));
 }
 
 static LLVMValueRef as(Gen *g, LLVMValueRef v, LLVMTypeRef element) {

@@ -55,15 +55,26 @@ LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operan
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
-int64_t contract_turns(const Gen *g, const Axis *axis) {
-    if (axis->turns >= 0) return axis->turns;
-    int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 64;
+/* As planned. */
+static int64_t index_turns(const Gen *g, const Index *index) {
+    if (index->extent != EXTENT_BATCH) return index->extent;
+    int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 0;
+    return batch > 0 ? batch : 64;
+}
+
+int64_t contract_whole_turns(const Gen *g, const Axis *axis) {
     int64_t turns = 1;
-    for (uint32_t i = 0; i < axis->nmerged; i++)
-        turns *= axis->merged[i]->extent != EXTENT_BATCH ? axis->merged[i]->extent
-                 : batch > 0                             ? batch
-                                                         : 64;
+    for (uint32_t i = 0; i < axis->nmerged; i++) turns *= index_turns(g, axis->merged[i]);
     return turns;
+}
+
+int64_t contract_turns(const Gen *g, const Axis *axis) {
+    return axis->turns >= 0 ? axis->turns : contract_whole_turns(g, axis);
+}
+
+int64_t contract_most_turns(const Contract *c, const Axis *axis) {
+    bool is_cut = c->sums.len && axis == &c->sums.at[0] && c->kernel->blocking.turns;
+    return is_cut ? contract_block_turns(c, axis) : contract_turns(c->g, axis);
 }
 
 static int64_t turns_of_all(const Gen *g, const Axes *axes) {
@@ -129,9 +140,7 @@ static bool dot_axis_last(Contract *c) {
 static int64_t pairs_bytes(const Contract *c, uint32_t vectors) {
     int64_t units = vectors * c->g->lanes;
     for (uint32_t i = 0; i < c->sums.len; i++) {
-        const Axis *axis = &c->sums.at[i];
-        bool is_cut = i == 0 && c->kernel->blocking.turns;
-        int64_t turns = is_cut ? contract_block_turns(c, axis) : contract_turns(c->g, axis);
+        int64_t turns = contract_most_turns(c, &c->sums.at[i]);
         units *= i + 1 == c->sums.len ? (turns + 1) / 2 : turns;
     }
     return units * 4;
@@ -140,9 +149,8 @@ static int64_t pairs_bytes(const Contract *c, uint32_t vectors) {
 /* Of a summed index, at most, in what the kernel does at once: a part, if it sums in parts. */
 static int64_t sum_turns(const Contract *c, const Index *index) {
     const Split *split = &c->kernel->split;
-    if (split->number && split->index == index) return split->unit;
-    const Axis alone = {.merged = (Index *[]){(Index *)index}, .nmerged = 1, .turns = -1};
-    return contract_turns(c->g, &alone);
+    bool is_divided = split->number && split->index == index;
+    return is_divided ? split->unit : index_turns(c->g, index);
 }
 
 /* Of all summed indices, at most, in a block. */

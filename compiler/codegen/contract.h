@@ -72,6 +72,10 @@ typedef struct Columns {
 int64_t contract_stride(const Operand *operand, const Axis *axis);
 /* As planned, where it is not known. */
 int64_t contract_turns(const Gen *g, const Axis *axis);
+/* Of the whole kernel, of which this may be a part. */
+int64_t contract_whole_turns(const Gen *g, const Axis *axis);
+/* At most, in a block of the sums. */
+int64_t contract_most_turns(const Contract *c, const Axis *axis);
 /* The address of the operand's element at the point; summed indices count as 0. */
 LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operand);
 

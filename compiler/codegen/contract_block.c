@@ -11,18 +11,10 @@
 /* ---- the sums so far ----------------------------------------------------------------------------
  */
 
-/* Of the whole kernel, of which this may be a part: all parts lie as in the whole. */
-static int64_t whole_turns(const Contract *c, const Axis *axis) {
-    int64_t turns = 1;
-    for (uint32_t i = 0; i < axis->nmerged; i++)
-        turns *= axis->merged[i]->extent == EXTENT_BATCH ? c->g->function->module->max_batch
-                                                         : axis->merged[i]->extent;
-    return turns;
-}
-
+/* All parts of a kernel lie as in the whole. */
 int64_t contract_partial_width(const Contract *c) {
     if (!c->column) return 1;
-    return (whole_turns(c, c->column) + c->lanes - 1) / c->lanes * c->lanes;
+    return (contract_whole_turns(c->g, c->column) + c->lanes - 1) / c->lanes * c->lanes;
 }
 
 LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *columns,
@@ -32,14 +24,14 @@ LLVMValueRef contract_partial(Contract *c, const Point *p, const Columns *column
     LLVMValueRef offset = columns->at ? columns->at : gen_i64(g, 0);
     if (row)
         offset = LLVMBuildAdd(g->b, offset, LLVMBuildMul(g->b, row, gen_i64(g, stride), ""), "");
-    if (c->row) stride *= whole_turns(c, c->row);
+    if (c->row) stride *= contract_whole_turns(c->g, c->row);
     const Axes *lists[] = {&c->middle, &c->outer};
     for (uint32_t l = 0; l < 2; l++)
         for (uint32_t i = lists[l]->len; i-- > 0;) {
             const Axis *axis = &lists[l]->at[i];
             LLVMValueRef at = map_get(&p->values, axis->index);
             offset = LLVMBuildAdd(g->b, offset, LLVMBuildMul(g->b, at, gen_i64(g, stride), ""), "");
-            stride *= whole_turns(c, axis);
+            stride *= contract_whole_turns(c->g, axis);
         }
     return gen_element_address(g, g->real, c->partial, offset);
 }
@@ -102,7 +94,7 @@ static void sums_of_rows(Contract *c, const Point *p, ContractNest *nest) {
 
 /* Of about equal size, in whole tiles. */
 static int64_t rows_of_block(const Contract *c) {
-    int64_t most = c->kernel->blocking.rows, turns = whole_turns(c, c->row);
+    int64_t most = c->kernel->blocking.rows, turns = contract_whole_turns(c->g, c->row);
     int64_t blocks = (turns + most - 1) / most;
     int64_t rows = (turns + blocks - 1) / blocks;
     return (rows + c->rows - 1) / c->rows * c->rows;

@@ -24,14 +24,12 @@ typedef struct Pack {
 
 static LLVMValueRef ahead(const Pack *pack, LLVMValueRef address, int64_t elements) {
     Gen *g = pack->c->g;
-    return elements ? gen_element_address(g, g->real, address, gen_i64(g, elements)) : address;
+    return gen_ahead(g, g->real, address, elements);
 }
 
 /* Where the operand lies. */
 static LLVMValueRef further(const Pack *pack, LLVMValueRef address, int64_t elements) {
-    Gen *g = pack->c->g;
-    return elements ? gen_element_address(g, pack->operand->unit, address, gen_i64(g, elements))
-                    : address;
+    return gen_ahead(pack->c->g, pack->operand->unit, address, elements);
 }
 
 /* ---- transposed

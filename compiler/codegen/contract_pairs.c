@@ -15,10 +15,6 @@
 
 enum { MOST_AXES = 24 };
 
-static LLVMValueRef ahead(Gen *g, LLVMTypeRef unit, LLVMValueRef address, int64_t elements) {
-    return elements ? gen_element_address(g, unit, address, gen_i64(g, elements)) : address;
-}
-
 /* The bits of `lanes` elements from memory, rounded if they are not yet; zero where masked. */
 static LLVMValueRef load_rounded(Gen *g, LLVMTypeRef unit, LLVMValueRef address, uint32_t lanes,
                                  LLVMValueRef mask) {
@@ -41,11 +37,6 @@ typedef struct Part {
     LLVMValueRef has_second;  /* where the last sum is one of the loops: is this not its end? */
     LLVMTypeRef source, unit;
 } Part;
-
-static int64_t most_turns(const Contract *c, const Axis *axis) {
-    bool is_cut = c->sums.len && axis == &c->sums.at[0] && c->kernel->blocking.turns;
-    return is_cut ? contract_block_turns(c, axis) : contract_turns(c->g, axis);
-}
 
 /* The axes along which a varies within the nest, those with the longest strides first. */
 static uint32_t axes_of_a(const Contract *c, const Axis **axes) {
@@ -71,7 +62,7 @@ static uint32_t axes_of_a(const Contract *c, const Axis **axes) {
 static int64_t reach_of(const Contract *c, const Axis *const *axes, uint32_t first, uint32_t n) {
     int64_t reach = 1;
     for (uint32_t i = first; i < n; i++)
-        reach += llabs(contract_stride(&c->a, axes[i])) * (most_turns(c, axes[i]) - 1);
+        reach += llabs(contract_stride(&c->a, axes[i])) * (contract_most_turns(c, axes[i]) - 1);
     return reach;
 }
 
@@ -102,7 +93,7 @@ static Part part_of(Contract *c) {
         part.loops[i] = axes[i];
         part.from[i] = contract_stride(&c->a, axes[i]);
         part.to[i] = to;
-        to *= most_turns(c, axes[i]);
+        to *= contract_most_turns(c, axes[i]);
     }
     part.low = gen_i64(g, 0);
     part.length = gen_i64(g, 1);
@@ -123,7 +114,7 @@ bool contract_pairs_fit(Contract *c) {
     if (c->a.unit == g->i16 && contract_stride(&c->a, last) == 1) return true;
     uint32_t n = axes_of_a(c, axes), loops = loops_of(c, axes, n);
     int64_t elements = reach_of(c, axes, loops, n);
-    for (uint32_t i = 0; i < loops; i++) elements *= most_turns(c, axes[i]);
+    for (uint32_t i = 0; i < loops; i++) elements *= contract_most_turns(c, axes[i]);
     return elements * (contract_stride(&c->a, last) == 1 ? 2 : 4) <= c->kernel->blocking.copy_bytes;
 }
 
@@ -148,7 +139,7 @@ static void copy_vector(const Part *part, LLVMValueRef from, LLVMValueRef to, LL
     LLVMValueRef value = load_rounded(g, part->source, address, g->lanes, mask);
     if (part->unit == g->i32) {
         LLVMValueRef second = second_mask(part, left);
-        address = ahead(g, part->source, address, part->apart);
+        address = gen_ahead(g, part->source, address, part->apart);
         value = bfloat_pairs(g, value, load_rounded(g, part->source, address, g->lanes, second));
     }
     gen_store(g, gen_element_address(g, part->unit, to, at), value, mask);
@@ -186,8 +177,8 @@ static void copy_loops(Part *part, LLVMValueRef from, LLVMValueRef to, uint32_t 
         part->has_second = LLVMBuildICmp(g->b, LLVMIntSLT, after, axis->extent, "");
     }
     copy_loops(part, from, to, number + 1);
-    next[0] = ahead(g, part->source, from, part->from[number]);
-    next[1] = ahead(g, part->unit, to, part->to[number]);
+    next[0] = gen_ahead(g, part->source, from, part->from[number]);
+    next[1] = gen_ahead(g, part->unit, to, part->to[number]);
     loop_end(g, &loop, next, NULL);
 }
 
@@ -262,7 +253,7 @@ static LLVMValueRef column_bits(const Pack *pack, LLVMValueRef from, uint32_t v)
     uint32_t lanes = pack->columns->lanes;
     LLVMTypeRef unit = c->b.unit;
     LLVMValueRef mask = last_mask(pack, v);
-    LLVMValueRef first = ahead(g, unit, from, c->b.column * v * lanes);
+    LLVMValueRef first = gen_ahead(g, unit, from, c->b.column * v * lanes);
     if (c->b.column == 1) return load_rounded(g, unit, first, lanes, mask);
     LLVMValueRef distances = gen_iota(g, g->i64, lanes, c->b.column);
     LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
@@ -281,10 +272,10 @@ static LLVMValueRef pack_pair(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     for (uint32_t v = 0; v < pack->columns->count; v++) {
         LLVMValueRef first = column_bits(pack, from, v);
         LLVMValueRef second =
-            alone ? none : column_bits(pack, ahead(g, c->b.unit, from, stride), v);
-        gen_store(g, ahead(g, g->i32, to, v * lanes), bfloat_pairs(g, first, second), NULL);
+            alone ? none : column_bits(pack, gen_ahead(g, c->b.unit, from, stride), v);
+        gen_store(g, gen_ahead(g, g->i32, to, v * lanes), bfloat_pairs(g, first, second), NULL);
     }
-    return ahead(g, g->i32, to, pack->width);
+    return gen_ahead(g, g->i32, to, pack->width);
 }
 
 static LLVMValueRef pack_each_pair(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
@@ -297,7 +288,7 @@ static LLVMValueRef pack_each_pair(const Pack *pack, LLVMValueRef from, LLVMValu
     Loop loop = loop_begin(g, gen_i64(g, 0), end, gen_i64(g, 2), "pack");
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
     next[1] = pack_pair(pack, source, target, false);
-    next[0] = ahead(g, c->b.unit, source, 2 * stride);
+    next[0] = gen_ahead(g, c->b.unit, source, 2 * stride);
     loop_end(g, &loop, next, out);
     if (axis->turns >= 0 && axis->turns % 2 == 0) return out[1];
     if (axis->turns >= 0) return pack_pair(pack, out[0], out[1], true);
@@ -317,7 +308,7 @@ static LLVMValueRef line_of_pairs(const Pack *pack, LLVMValueRef address, uint32
     for (uint32_t h = 0; h < 2; h++) {
         uint32_t begin = h * lanes, here = valid > begin ? valid - begin : 0;
         LLVMValueRef mask = here < lanes ? gen_lane_mask(g, gen_i64(g, here), lanes) : NULL;
-        halves[h] = here ? load_rounded(g, unit, ahead(g, unit, address, begin), lanes, mask)
+        halves[h] = here ? load_rounded(g, unit, gen_ahead(g, unit, address, begin), lanes, mask)
                          : LLVMConstNull(LLVMVectorType(g->i16, lanes));
     }
     for (uint32_t l = 0; l < 2 * lanes; l++) order[l] = gen_i32(g, l);
@@ -336,13 +327,13 @@ static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, ui
     bool is_last = v + 1 == pack->columns->count && pack->columns->valid;
     uint32_t valid = is_last ? pack->columns->valid : lanes;
     for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef at = ahead(g, c->b.unit, from, c->b.column * (v * lanes + i));
+        LLVMValueRef at = gen_ahead(g, c->b.unit, from, c->b.column * (v * lanes + i));
         line[i] = i < valid ? line_of_pairs(pack, at, steps)
                             : LLVMConstNull(LLVMVectorType(g->i32, lanes));
     }
     contract_transpose(g, line, lanes);
     for (uint32_t i = 0; i < (steps + 1) / 2; i++)
-        gen_store(g, ahead(g, g->i32, to, i * pack->width + v * lanes), line[i], NULL);
+        gen_store(g, gen_ahead(g, g->i32, to, i * pack->width + v * lanes), line[i], NULL);
 }
 
 static LLVMValueRef pack_squares(const Pack *pack, LLVMValueRef from, LLVMValueRef to,
@@ -356,15 +347,15 @@ static LLVMValueRef pack_squares(const Pack *pack, LLVMValueRef from, LLVMValueR
         LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
         for (uint32_t v = 0; v < pack->columns->count; v++)
             pack_square(pack, source, target, v, steps);
-        next[0] = ahead(g, c->b.unit, source, steps);
-        next[1] = ahead(g, g->i32, target, pack->columns->lanes * pack->width);
+        next[0] = gen_ahead(g, c->b.unit, source, steps);
+        next[1] = gen_ahead(g, g->i32, target, pack->columns->lanes * pack->width);
         loop_end(g, &loop, next, out);
         from = out[0];
         to = out[1];
     }
     for (uint32_t v = 0; rest && v < pack->columns->count; v++)
         pack_square(pack, from, to, v, rest);
-    return ahead(g, g->i32, to, (rest + 1) / 2 * pack->width);
+    return gen_ahead(g, g->i32, to, (rest + 1) / 2 * pack->width);
 }
 
 /* The sums from `number` on; returns the end of what they have filled. */
@@ -384,7 +375,7 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     LLVMValueRef next[2], out[2];
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
     next[1] = pack_sums(pack, source, target, number + 1);
-    next[0] = ahead(g, c->b.unit, source, stride);
+    next[0] = gen_ahead(g, c->b.unit, source, stride);
     loop_end(g, &loop, next, out);
     return out[1];
 }

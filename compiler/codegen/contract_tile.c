@@ -18,19 +18,13 @@ static uint32_t tile_size(const Tile *t) {
     return t->rows * t->columns->count;
 }
 
-static LLVMValueRef further(const Tile *t, LLVMTypeRef unit, LLVMValueRef address,
-                            int64_t elements) {
-    Gen *g = t->c->g;
-    return elements ? gen_element_address(g, unit, address, gen_i64(g, elements)) : address;
-}
-
 static LLVMValueRef ahead(const Tile *t, LLVMValueRef address, int64_t elements) {
-    return further(t, t->c->g->real, address, elements);
+    return gen_ahead(t->c->g, t->c->g->real, address, elements);
 }
 
 /* Where the elements of row r of a begin. */
 static LLVMValueRef row_of_a(const Tile *t, uint32_t r) {
-    return further(t, t->c->a.unit, t->a, r * t->c->a.row);
+    return gen_ahead(t->c->g, t->c->a.unit, t->a, r * t->c->a.row);
 }
 
 /* ---- one step ----------------------------------------------------------------------------------
@@ -44,7 +38,7 @@ static LLVMValueRef column_vector(const Tile *t, const Operand *operand, LLVMVal
     int64_t stride = operand->column;
     uint32_t lanes = t->columns->lanes;
     LLVMValueRef mask = v + 1 == t->columns->count ? t->columns->mask : NULL;
-    LLVMValueRef first = further(t, unit, address, stride * v * lanes);
+    LLVMValueRef first = gen_ahead(t->c->g, unit, address, stride * v * lanes);
     LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, unit, lanes)) : NULL;
     if (stride == 0)
         return gen_splat(g, gen_real(g, gen_load(g, unit, first, 1, NULL, NULL)), lanes);
@@ -80,8 +74,8 @@ static void pairs_step(Tile *t, bool alone) {
     const Columns *columns = t->columns;
     LLVMValueRef b[CONTRACT_MAX_TILE];
     for (uint32_t v = 0; v < columns->count; v++)
-        b[v] = gen_load(g, g->i32, further(t, g->i32, t->b, v * columns->lanes), columns->lanes,
-                        NULL, NULL);
+        b[v] = gen_load(g, g->i32, gen_ahead(t->c->g, g->i32, t->b, v * columns->lanes),
+                        columns->lanes, NULL, NULL);
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMTypeRef unit = alone ? c->a.unit : g->i32;
         LLVMValueRef a = gen_load(g, unit, row_of_a(t, r), 1, NULL, NULL);
@@ -112,7 +106,7 @@ static void dot_step(Tile *t, uint32_t lanes, LLVMValueRef mask) {
     for (uint32_t r = 0; r < t->rows; r++)
         a[r] = dot_vector(t, c->a.unit, row_of_a(t, r), lanes, mask);
     for (uint32_t v = 0; v < t->columns->count; v++) {
-        LLVMValueRef column = further(t, c->b.unit, t->b, v * c->b.column);
+        LLVMValueRef column = gen_ahead(t->c->g, c->b.unit, t->b, v * c->b.column);
         LLVMValueRef b = dot_vector(t, c->b.unit, column, lanes, mask);
         for (uint32_t r = 0; r < t->rows; r++) {
             LLVMValueRef *acc = &t->acc[r * t->columns->count + v];
@@ -159,11 +153,11 @@ static void sum_turn(Tile *t, uint32_t number) {
     LLVMValueRef a = t->a, b = t->b;
     sums(t, number + 1);
     if (!c->a_panels)
-        t->a = further(t, c->a.unit, a, contract_stride(&c->a, axis));
+        t->a = gen_ahead(t->c->g, c->a.unit, a, contract_stride(&c->a, axis));
     else if (is_last)
         t->a = ahead(t, a, c->rows);
     if (!t->columns->panel)
-        t->b = further(t, c->b.unit, b, contract_stride(&c->b, axis));
+        t->b = gen_ahead(t->c->g, c->b.unit, b, contract_stride(&c->b, axis));
     else if (is_last)
         t->b = ahead(t, b, t->columns->count * t->columns->lanes);
 }
@@ -186,8 +180,8 @@ static void sum_axis(Tile *t, uint32_t number) {
 static void dot_loop(Tile *t, LLVMValueRef begin, LLVMValueRef end, uint32_t lanes) {
     Loop loop = tile_loop_begin(t, begin, end, lanes, "sum");
     dot_step(t, lanes, NULL);
-    tile_loop_end(t, &loop, further(t, t->c->a.unit, t->a, lanes),
-                  further(t, t->c->b.unit, t->b, lanes));
+    tile_loop_end(t, &loop, gen_ahead(t->c->g, t->c->a.unit, t->a, lanes),
+                  gen_ahead(t->c->g, t->c->b.unit, t->b, lanes));
 }
 
 /* The last sum of the dot form: whole vectors, then what is left over. */
@@ -218,8 +212,8 @@ static void dot_axis(Tile *t) {
 static void pairs_turn(Tile *t, int64_t stride, bool alone) {
     Gen *g = t->c->g;
     pairs_step(t, alone);
-    t->a = further(t, t->c->a.unit, t->a, 2 * stride);
-    t->b = further(t, g->i32, t->b, t->columns->count * t->columns->lanes);
+    t->a = gen_ahead(t->c->g, t->c->a.unit, t->a, 2 * stride);
+    t->b = gen_ahead(t->c->g, g->i32, t->b, t->columns->count * t->columns->lanes);
 }
 
 /* The last sum in pairs, then what is left over. */

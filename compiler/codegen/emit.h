@@ -50,7 +50,9 @@ LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_
 bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params, uint32_t n);
 void gen_pure(Gen *g); /* fn computes from its parameters alone, and may be called for nothing */
 LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
-                       uint32_t lanes); /* lanes 1: the element itself */
+                       uint32_t lanes);       /* lanes 1: the element itself */
+uint32_t gen_lanes_of(LLVMTypeRef type);      /* 1: it is no vector */
+LLVMTypeRef gen_element_of(LLVMTypeRef type); /* of a vector; or the type itself */
 LLVMValueRef gen_i64(const Gen *g, int64_t value);
 LLVMValueRef gen_i32(const Gen *g, uint32_t value);
 /* A real constant, splat over the lanes of `like` (a real or a vector of reals). */
@@ -74,6 +76,8 @@ LLVMValueRef gen_lane_mask(Gen *g, LLVMValueRef active, uint32_t lanes);
 LLVMValueRef gen_iota(const Gen *g, LLVMTypeRef integer, uint32_t lanes, int64_t step);
 LLVMValueRef gen_element_address(Gen *g, LLVMTypeRef element, LLVMValueRef base,
                                  LLVMValueRef offset); /* base + offset elements */
+/* The same for a known number of elements; what is at 0 is the base itself. */
+LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t elements);
 /* Consecutive elements, aligned as one element. Lanes where mask is false are not touched; they
  * read as `otherwise` (NULL: anything). mask may be NULL: all lanes. */
 LLVMValueRef gen_load(Gen *g, LLVMTypeRef element, LLVMValueRef address, uint32_t lanes,

@@ -132,19 +132,12 @@ static void use_read(Uses *uses, const Expr *e) {
     use_sum(uses, &sum);
 }
 
-static const Index *index_alone(const Expr *e) {
-    if (e->kind == EX_INDEX) return e->index;
-    if (e->kind != EX_AFFINE || e->affine.nterms != 1) return NULL;
-    const Term *term = &e->affine.terms[0];
-    return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
-}
-
 /* Is an index compared with a constant? */
 static void use_question(Uses *uses, const Expr *e) {
     if (e->kind != EX_OP || e->op.op != OP_EQ) return;
     for (uint32_t side = 0; side < 2; side++) {
         const Expr *other = e->op.args[1 - side];
-        const Index *index = index_alone(e->op.args[side]);
+        const Index *index = plan_index_alone(e->op.args[side]);
         if (!index || other->kind != EX_AFFINE || other->affine.nterms) continue;
         for (uint32_t i = 0; i < uses->nindices; i++)
             if (uses->indices[i] == index) uses->asked[i] = true;

@@ -6,7 +6,7 @@
  */
 #include "codegen/emit.h"
 
-enum { MOST_ASKED = 8 };
+enum { MOST_ASKED = 8 }; /* turns that are code of their own */
 
 /* ---- points --------------------------------------------------------------------------------- */
 

@@ -63,8 +63,12 @@ static LLVMValueRef constant_splat(LLVMValueRef scalar, uint32_t lanes) {
     return LLVMConstVector(elements, lanes);
 }
 
-static uint32_t lanes_of(LLVMTypeRef type) {
+uint32_t gen_lanes_of(LLVMTypeRef type) {
     return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+}
+
+LLVMTypeRef gen_element_of(LLVMTypeRef type) {
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
 }
 
 LLVMValueRef gen_real_like(const Gen *g, LLVMValueRef like, double value) {
@@ -75,8 +79,7 @@ LLVMValueRef gen_real_like(const Gen *g, LLVMValueRef like, double value) {
 
 LLVMValueRef gen_int_like(const Gen *g, LLVMValueRef like, int64_t value) {
     LLVMTypeRef type = LLVMTypeOf(like);
-    LLVMTypeRef element =
-        LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
+    LLVMTypeRef element = gen_element_of(type);
     if (LLVMGetIntTypeWidth(element) == 32) value = (int32_t)(uint32_t)(uint64_t)value;
     LLVMValueRef constant = LLVMConstInt(element, (unsigned long long)value, true);
     return element == type ? constant : constant_splat(constant, LLVMGetVectorSize(type));
@@ -165,7 +168,7 @@ static void add_attribute_at(Gen *g, LLVMValueRef fn, LLVMAttributeIndex at, con
 /* ---- memory ------------------------------------------------------------------------------- */
 
 static unsigned element_bytes(LLVMTypeRef type) {
-    if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) type = LLVMGetElementType(type);
+    type = gen_element_of(type);
     switch ((int)LLVMGetTypeKind(type)) {
     case LLVMDoubleTypeKind: return 8;
     case LLVMIntegerTypeKind: return LLVMGetIntTypeWidth(type) / 8;
@@ -179,9 +182,7 @@ LLVMTypeRef gen_element(const Gen *g, const Tensor *tensor) {
 }
 
 LLVMValueRef gen_real(Gen *g, LLVMValueRef loaded) {
-    LLVMTypeRef type = LLVMTypeOf(loaded);
-    if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) type = LLVMGetElementType(type);
-    return type == g->i16 ? bfloat_widen(g, loaded) : loaded;
+    return gen_element_of(LLVMTypeOf(loaded)) == g->i16 ? bfloat_widen(g, loaded) : loaded;
 }
 
 LLVMValueRef gen_base(Gen *g, const Tensor *tensor) {
@@ -193,6 +194,10 @@ LLVMValueRef gen_base(Gen *g, const Tensor *tensor) {
 LLVMValueRef gen_element_address(Gen *g, LLVMTypeRef element, LLVMValueRef base,
                                  LLVMValueRef offset) {
     return LLVMBuildGEP2(g->b, element, base, &offset, 1, "");
+}
+
+LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t elements) {
+    return elements ? gen_element_address(g, element, base, gen_i64(g, elements)) : base;
 }
 
 /* The masked intrinsics take the alignment as an argument up to LLVM 21 and as an attribute of the
@@ -252,7 +257,7 @@ LLVMValueRef gen_gather(Gen *g, LLVMTypeRef element, LLVMValueRef addresses, uin
 
 void gen_scatter(Gen *g, LLVMValueRef addresses, LLVMValueRef value, LLVMValueRef mask) {
     LLVMTypeRef type = LLVMTypeOf(value);
-    LLVMValueRef args[] = {value, addresses, mask ? mask : all_lanes(g, lanes_of(type))};
+    LLVMValueRef args[] = {value, addresses, mask ? mask : all_lanes(g, gen_lanes_of(type))};
     masked_call(g, "llvm.masked.scatter", type, LLVMTypeOf(addresses), args, 3, 1);
 }
 

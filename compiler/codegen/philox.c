@@ -100,7 +100,7 @@ static Value draw_function(Gen *g, DrawKind kind, LLVMTypeRef counters, uint32_t
 
 LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef counter) {
     LLVMTypeRef type = LLVMTypeOf(counter);
-    uint32_t lanes = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 1;
+    uint32_t lanes = gen_lanes_of(type);
     if (g->once) {
         Value fn = draw_function(g, kind, type, lanes);
         Value args[] = {g->seed, g->step, gen_i64(g, site), counter};

@@ -595,6 +595,7 @@ static void look(void *data, const Expr *e) {
 
 static bool depends_on_step_alone(Gen *g, const Expr *e) {
     Seen seen = {0};
+    if (e->has & (HAS_READ | HAS_DRAW) || e->indices) return false;
     ir_visit(g->ctx, e, look, &seen);
     return seen.step && !seen.others;
 }

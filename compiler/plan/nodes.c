@@ -34,9 +34,9 @@ Index *plan_batch_among(Index *const *indices, uint32_t n) {
     return NULL;
 }
 
-Index *plan_index_alone(const Expr *sub) {
-    if (sub->kind != EX_AFFINE || sub->affine.nterms != 1) return NULL;
-    const Term *term = &sub->affine.terms[0];
+Index *plan_index_alone(const Expr *e) {
+    if (e->kind != EX_AFFINE || e->affine.nterms != 1) return NULL;
+    const Term *term = &e->affine.terms[0];
     return term->coefficient == 1 && term->atom->kind == EX_INDEX ? term->atom->index : NULL;
 }
 

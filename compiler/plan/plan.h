@@ -204,6 +204,9 @@ int64_t plan_element_bytes(const Function *f, const Tensor *tensor);
 
 /* Does a reduction of the kernel end up in this pseudo-tensor? */
 bool plan_accumulates(const Kernel *k, const Tensor *tensor);
+/* The index that is the whole integer expression, up to what is added to it; NULL when there is
+ * none. */
+Index *plan_index_alone(const Expr *e);
 /* Strides in elements; dims[0] may be the batch, whose stride is known. */
 void plan_strides(const Function *f, const Tensor *tensor, int64_t *strides);
 

@@ -133,8 +133,6 @@ bool plan_reads_at(const Expr *read, Index *const *at);
 bool plan_contains(Index *const *list, uint32_t n, const Index *index);
 /* The one of them that runs over the examples; NULL: there is none. */
 Index *plan_batch_among(Index *const *indices, uint32_t n);
-/* The index that is the whole subscript, up to what is added to it; NULL when there is none. */
-Index *plan_index_alone(const Expr *sub);
 /* Are all subscripts sums of indices, and no range to be checked? */
 bool plan_is_plain(const Expr *read);
 /* Number of values of the indices, the batch counted as max_batch. */
