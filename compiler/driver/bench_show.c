@@ -46,26 +46,25 @@ static void put_time(double seconds) {
         printf("%8.3f ms", seconds * 1e3);
 }
 
-/* Right-aligned to `width`; the units below each other, unless width is 0. */
-static void show_bytes(double bytes, int width) {
+static void put_bytes_short(double bytes) {
     if (bytes < 10 * 1024)
-        printf("%*.0f B%s", width, bytes, width ? "  " : "");
+        printf("%7.0f B  ", bytes);
     else if (bytes < 10 * 1024 * 1024)
-        printf("%*.0f KiB", width, bytes / 1024);
+        printf("%7.0f KiB", bytes / 1024);
     else
-        printf("%*.0f MiB", width, bytes / 1024 / 1024);
+        printf("%7.0f MiB", bytes / 1024 / 1024);
 }
 
 static void show_memory(const Bench *b) {
     const DlrtModel *m = b->model;
     printf("memory    arena ");
-    show_bytes((double)b->plan->arena_bytes, 0);
+    put_bytes(stdout, (double)b->plan->arena_bytes);
     printf(" (");
-    show_bytes((double)b->plan->live_bytes, 0);
+    put_bytes(stdout, (double)b->plan->live_bytes);
     printf(" live at one time), parameters ");
-    show_bytes((double)(m->params_elements * m->real_bytes), 0);
+    put_bytes(stdout, (double)(m->params_elements * m->real_bytes));
     printf(", state ");
-    show_bytes((double)(m->state_elements * m->real_bytes), 0);
+    put_bytes(stdout, (double)(m->state_elements * m->real_bytes));
     putchar('\n');
 }
 
@@ -79,7 +78,7 @@ static void show_machine(const Bench *b) {
     for (uint32_t i = 0; i < b->limits.nlevels; i++) {
         const MemoryLevel *level = &b->limits.levels[i];
         printf("          %-8s", level->name);
-        show_bytes((double)level->bytes, 7);
+        put_bytes_short((double)level->bytes);
         printf(" %8.1f %8.1f\n", level->read * 1e-9, level->triad * 1e-9);
     }
     show_memory(b);
@@ -102,7 +101,7 @@ static void show_kernel(const Bench *b, const BenchKernel *k) {
         printf(" %8.2f ", k->plan->flops / k->time.least * 1e-9);
     else
         printf(" %8s ", "-");
-    show_bytes(k->bytes, 7);
+    put_bytes_short(k->bytes);
     put_time(predicted(k));
     printf(" %s", k->compute >= k->memory ? "flop" : "byte");
     if (has_rate(k))
@@ -145,7 +144,7 @@ static void show_total(const Bench *b, const char *name, Timed time, const Total
     put_time(time.least);
     if (t) {
         printf(" %8.2f ", time.least > 0 ? t->flops / time.least * 1e-9 : 0);
-        show_bytes(t->bytes, 7);
+        put_bytes_short(t->bytes);
         put_time(t->predicted);
         printf("      %5.0f %%", time.least > 0 ? 100 * t->predicted / time.least : 0);
     }

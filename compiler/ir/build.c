@@ -36,36 +36,50 @@ static uint32_t mix_exprs(uint32_t hash, const Expr *const *list, uint32_t n) {
     return hash;
 }
 
-static uint32_t hash_of(const Expr *e) {
-    uint32_t h = mix((uint32_t)e->kind * 31 + (uint32_t)e->type, 17);
+/* What a node says of itself, apart from its parts and its indices. */
+static uint32_t mix_own(uint32_t h, const Expr *e) {
+    h = mix((uint32_t)e->kind * 31 + (uint32_t)e->type, h);
     switch (e->kind) {
     case EX_NUMBER: return mix_number(h, e->number);
     case EX_TRUTH: return mix(h, e->truth);
+    case EX_AFFINE: return mix(h, (uint64_t)e->affine.offset);
+    case EX_FLOORDIV:
+    case EX_MOD: return mix(h, (uint64_t)e->div.den);
+    case EX_OP: return mix(h, (uint64_t)e->op.op);
+    case EX_READ: return mix(h, e->read.tensor->id);
+    case EX_REDUCE: return mix(h, (uint64_t)e->reduce.op);
+    case EX_DRAW: return mix(mix(h, (uint64_t)e->draw.kind), e->draw.site);
+    case EX_INDEX:
+    case EX_CONTRACT:
+    case EX_REAL:
+    case EX_STEP:
+    case EX_BATCH: return h;
+    }
+    return h;
+}
+
+static uint32_t hash_of(const Expr *e) {
+    uint32_t h = mix_own(17, e);
+    switch (e->kind) {
     case EX_AFFINE:
-        h = mix(h, (uint64_t)e->affine.offset);
         for (uint32_t i = 0; i < e->affine.nterms; i++)
             h = mix(mix(h, (uint64_t)e->affine.terms[i].coefficient), e->affine.terms[i].atom->id);
         return h;
     case EX_INDEX: return mix(h, e->index->id);
     case EX_FLOORDIV:
-    case EX_MOD: return mix(mix(h, e->div.num->id), (uint64_t)e->div.den);
+    case EX_MOD: return mix(h, e->div.num->id);
     case EX_REAL: return mix(h, e->integer->id);
-    case EX_OP: return mix_exprs(mix(h, (uint64_t)e->op.op), e->op.args, e->op.nargs);
+    case EX_OP: return mix_exprs(h, e->op.args, e->op.nargs);
     case EX_READ:
-        h = mix_exprs(mix(h, e->read.tensor->id), e->read.subs, e->read.tensor->rank);
+        h = mix_exprs(h, e->read.subs, e->read.tensor->rank);
         return mix(h, e->read.otherwise ? e->read.otherwise->id + 1 : 0);
-    case EX_REDUCE:
-        return mix(mix_over(mix(h, (uint64_t)e->reduce.op), e->reduce.over, e->reduce.nover),
-                   e->reduce.body->id);
+    case EX_REDUCE: return mix(mix_over(h, e->reduce.over, e->reduce.nover), e->reduce.body->id);
     case EX_CONTRACT:
         return mix_exprs(mix_over(h, e->contract.over, e->contract.nover), e->contract.factors,
                          e->contract.nfactors);
-    case EX_DRAW:
-        return mix(mix(mix(h, (uint64_t)e->draw.kind), e->draw.site), e->draw.counter->id);
-    case EX_STEP:
-    case EX_BATCH: return h;
+    case EX_DRAW: return mix(h, e->draw.counter->id);
+    default: return h;
     }
-    return h;
 }
 
 /* ---- shapes ---- */
@@ -96,29 +110,17 @@ static uint32_t mix_extents(uint32_t hash, Index *const *over, uint32_t n) {
 
 /* What the node adds to the shapes of its children. */
 static uint32_t own_shape(const Expr *e) {
-    uint32_t h = mix((uint32_t)e->kind * 31 + (uint32_t)e->type, 19);
+    uint32_t h = mix_own(19, e);
     switch (e->kind) {
-    case EX_NUMBER: return mix_number(h, e->number);
-    case EX_TRUTH: return mix(h, e->truth);
     case EX_AFFINE:
-        h = mix(h, (uint64_t)e->affine.offset);
         for (uint32_t i = 0; i < e->affine.nterms; i++)
             h += mix(e->affine.terms[i].atom->shape, (uint64_t)e->affine.terms[i].coefficient);
         return h;
     case EX_INDEX: return mix(h, (uint64_t)e->index->extent);
-    case EX_FLOORDIV:
-    case EX_MOD: return mix(h, (uint64_t)e->div.den);
-    case EX_OP: return mix(h, (uint64_t)e->op.op);
-    case EX_READ: return mix(h, e->read.tensor->id);
-    case EX_REDUCE:
-        return mix_extents(mix(h, (uint64_t)e->reduce.op), e->reduce.over, e->reduce.nover);
+    case EX_REDUCE: return mix_extents(h, e->reduce.over, e->reduce.nover);
     case EX_CONTRACT: return mix_extents(h, e->contract.over, e->contract.nover);
-    case EX_DRAW: return mix(mix(h, (uint64_t)e->draw.kind), e->draw.site);
-    case EX_REAL:
-    case EX_STEP:
-    case EX_BATCH: return h;
+    default: return h;
     }
-    return h;
 }
 
 /* ---- finding the one ---- */
