@@ -70,18 +70,25 @@ Value vecmath_expm1(const Math *m, Value x) {
     return math_select(m, zero, x, value);
 }
 
-/* With e = exp(-|x|): 1 / (1 + e), or e / (1 + e) for negative x. There the quotient can have an
- * ulp half of e's, relative to it: what 1 + y lost in e is put back, as a part `lost` / (1 + y) of
- * e. */
+/* What a sum 1 + y lost to rounding, for |y| < 1 or so (Dekker 1971: it is exact). */
+static Value lost_of(const Math *m, Value sum, Value y) {
+    return math_sub(m, y, math_sub(m, sum, math_number(m, 1)));
+}
+
+/* With e = exp(-|x|): 1 / (1 + e), or e / (1 + e) for negative x. There an ulp of the quotient can
+ * be half of e's, or of the divisor's, relative to them: what 1 + y lost in e is put back, as a
+ * part of e, and so is what 1 + e lost, as a part of the divisor, which is near 1 where it counts.
+ */
 Value vecmath_logistic(const Math *m, Value x) {
     Value one = math_number(m, 1), n;
     Value y = reduced_expm1(m, limited(m, math_neg(m, math_abs(m, x))), NULL, false, &n);
-    Value e = scaled(m, y, n);
-    Value lost = math_sub(m, y, math_sub(m, math_add(m, y, one), one));
+    Value e = scaled(m, y, n), divisor = math_add(m, one, e);
     Value inverse = math_fma(m, math_sub(m, y, one), y, one); /* 1 - y + y^2, near 1 / (1 + y) */
     Value negative = math_less(m, x, math_number(m, 0));
-    Value part = math_select(m, negative, math_mul(m, lost, inverse), math_number(m, 0));
-    Value q = math_div(m, math_select(m, negative, e, one), math_add(m, one, e));
+    Value of_e = math_mul(m, lost_of(m, math_add(m, y, one), y), inverse);
+    Value part = math_select(m, negative, of_e, math_number(m, 0));
+    part = math_sub(m, part, lost_of(m, divisor, e));
+    Value q = math_div(m, math_select(m, negative, e, one), divisor);
     return math_fma(m, q, part, q);
 }
 
