@@ -18,6 +18,8 @@
 
 #include <stdlib.h>
 
+enum { PAIR_BYTES = 4 }; /* of two bf16 */
+
 /* ---- operands ------------------------------------------------------------------------------ */
 
 static int64_t coefficient(const Linear *at, const Index *index) {
@@ -136,14 +138,14 @@ static bool dot_axis_last(Contract *c) {
     return false;
 }
 
-/* A pair takes the place of a real. */
-static int64_t pairs_bytes(const Contract *c, uint32_t vectors) {
-    int64_t units = vectors * c->g->lanes;
+/* Of all sums of a column. */
+static int64_t pairs_of_sum(const Contract *c) {
+    int64_t pairs = 1;
     for (uint32_t i = 0; i < c->sums.len; i++) {
         int64_t turns = contract_most_turns(c, &c->sums.at[i]);
-        units *= i + 1 == c->sums.len ? (turns + 1) / 2 : turns;
+        pairs *= i + 1 == c->sums.len ? (turns + 1) / 2 : turns;
     }
-    return units * 4;
+    return pairs;
 }
 
 /* Of a summed index, at most, in what the kernel does at once: a part, if it sums in parts. */
@@ -162,9 +164,15 @@ static int64_t sum_of_block(const Contract *c) {
     return sum;
 }
 
+/* Bytes that the plan has for panels of b. */
+static int64_t room_for_panels(const Contract *c) {
+    const Blocking *b = &c->kernel->blocking;
+    return b->kept_bytes ? b->kept_bytes : b->panel_bytes;
+}
+
 /* Bytes of a panel with so many vectors of columns, and of what a square has too much. */
 static int64_t panel_bytes(const Contract *c, uint32_t vectors) {
-    if (c->pairs) return pairs_bytes(c, vectors);
+    if (c->pairs) return pairs_of_sum(c) * vectors * c->g->lanes * PAIR_BYTES;
     return (c->sum + c->g->lanes) * vectors * c->g->lanes * (c->g->f64_real ? 8 : 4);
 }
 
@@ -200,7 +208,8 @@ static bool uses_pairs(Contract *c) {
     const Axis *last = &c->sums.at[c->sums.len - 1];
     for (uint32_t i = 0; i < last->nmerged; i++) is_last |= last->merged[i] == blocking->pair;
     return is_last && !c->a.column && c->b.column && contract_stride(&c->a, last) > 0 &&
-           pairs_bytes(c, 1) <= blocking->panel_bytes && contract_pairs_fit(c);
+           pairs_of_sum(c) * c->g->lanes * PAIR_BYTES <= room_for_panels(c) &&
+           contract_pairs_fit(c);
 }
 
 static void choose_form(Contract *c) {
@@ -214,11 +223,13 @@ static void choose_form(Contract *c) {
         c->form = FORM_PACKED;
         return;
     }
-    bool is_packed =
-        has_vectors && rows > 1 && panel_bytes(c, 1) <= c->kernel->blocking.panel_bytes;
+    const Blocking *blocking = &c->kernel->blocking;
+    bool is_packed = has_vectors && (rows > 1 || blocking->kept_bytes) &&
+                     panel_bytes(c, 1) <= room_for_panels(c);
     bool is_direct = has_vectors && !is_packed && c->b.column <= 1 && c->a.column <= 1;
     c->form = is_packed ? FORM_PACKED : FORM_OUTER;
-    if (c->kernel->blocking.turns) return; /* each tile of rows would read all of b */
+    if (blocking->turns) return;                   /* each tile of rows would read all of b */
+    if (is_packed && blocking->kept_bytes) return; /* which is packed already */
     if (c->a.column || (has_columns && !c->b.column) || !dot_axis_last(c)) return;
     double others = 0;
     if (is_direct) others = 1.3 * lanes_used(contract_turns(g, c->column), c->lanes);
@@ -254,8 +265,7 @@ static void choose_tile(Contract *c) {
     c->rows = smaller(rows, registers == 24 ? 8 : 12 / c->columns);
     if (registers == 24 && c->columns == 1) c->rows = smaller(rows, 12);
     if (c->form != FORM_PACKED) return;
-    while (c->columns > 1 && panel_bytes(c, c->columns) > c->kernel->blocking.panel_bytes)
-        c->columns--;
+    while (c->columns > 1 && panel_bytes(c, c->columns) > room_for_panels(c)) c->columns--;
 }
 
 /* Where the number of rows is not known before it runs, what is left behind the full tiles takes
@@ -377,16 +387,47 @@ static void row_tiles(Contract *c, const Point *p, void *data) {
         unknown_rows(c, p, data, c->row->extent);
 }
 
+/* Where b of these columns is, or will be, copied to. Panels that are kept lie in the order of the
+ * columns, those of one point of the outer indices behind those of another. */
+static LLVMValueRef panel_of(Contract *c, const Point *p, const Columns *columns) {
+    Gen *g = c->g;
+    const Blocking *b = &c->kernel->blocking;
+    if (!b->kept_bytes) return g->workspace;
+    int64_t all = (contract_turns(g, c->column) + c->lanes - 1) / c->lanes * c->lanes;
+    LLVMValueRef number = gen_i64(g, 0);
+    for (uint32_t i = 0; i < c->outer.len; i++) {
+        LLVMValueRef extent = gen_i64(g, contract_turns(g, &c->outer.at[i]));
+        number = LLVMBuildMul(g->b, number, extent, "");
+        number = LLVMBuildAdd(g->b, number, map_get(&p->values, c->outer.at[i].index), "");
+    }
+    number = LLVMBuildMul(g->b, number, gen_i64(g, all), "");
+    number = LLVMBuildAdd(g->b, number, columns->at, "");
+    int64_t bytes = c->pairs ? pairs_of_sum(c) * PAIR_BYTES : c->sum * (g->f64_real ? 8 : 4);
+    LLVMValueRef offset = LLVMBuildMul(g->b, number, gen_i64(g, bytes), "");
+    offset = LLVMBuildAdd(g->b, offset, gen_i64(g, b->kept_at), "");
+    return gen_element_address(g, g->i8, g->workspace, offset);
+}
+
 /* One tile of columns, for all rows. */
 static void column_tile(Contract *c, const Point *outer, Columns columns) {
     Point p = point_copy(c->g, outer);
     if (c->column) point_set_axis(c->g, &p, c->column, columns.at);
-    bool packs = c->form == FORM_PACKED && columns.lanes > 1;
+    bool has_panel = c->form == FORM_PACKED && columns.lanes > 1;
+    if (has_panel) columns.panel = panel_of(c, &p, &columns);
+    bool packs = has_panel && c->is_before == (c->kernel->blocking.kept_bytes > 0);
     if (packs && c->pairs)
         contract_pairs_pack(c, &p, &columns);
     else if (packs)
         contract_pack_columns(c, &p, &columns);
-    loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
+    if (!c->is_before) loop_axes(c, &p, &c->middle, 0, row_tiles, &columns);
+}
+
+/* What is kept and just too large for a cache would be gone from it whenever it is needed again, if
+ * every turn of the recurrence began at the same end. */
+static bool turns_back(const Contract *c) {
+    enum { SOME = 4 };
+    int64_t bytes = c->kernel->blocking.kept_bytes, cache = c->g->machine->l2_bytes;
+    return c->g->scan_turn && 2 * bytes > cache && bytes < SOME * cache;
 }
 
 static void loop_columns(Contract *c, const Point *p, Columns columns, LLVMValueRef begin,
@@ -394,6 +435,13 @@ static void loop_columns(Contract *c, const Point *p, Columns columns, LLVMValue
     Gen *g = c->g;
     Loop loop = loop_begin(g, begin, end, gen_i64(g, step), "column");
     columns.at = loop.counter;
+    if (turns_back(c)) {
+        LLVMValueRef is_odd = LLVMBuildTrunc(g->b, g->scan_turn, g->i1, "");
+        LLVMValueRef last =
+            LLVMBuildSub(g->b, LLVMBuildAdd(g->b, begin, end, ""), gen_i64(g, step), "");
+        LLVMValueRef mirrored = LLVMBuildSub(g->b, last, loop.counter, "");
+        columns.at = LLVMBuildSelect(g->b, is_odd, mirrored, loop.counter, "");
+    }
     column_tile(c, p, columns);
     loop_end(g, &loop, NULL, NULL);
 }
@@ -473,7 +521,7 @@ static void column_tiles(Contract *c, const Point *p, void *data) {
 /* For one point of the indices of both operands: what is copied of a serves all columns. */
 static void nest_inside(Contract *c, const Point *p, void *data) {
     const Operand a = c->a;
-    if (c->pairs) c->a = contract_pairs_operand(c, p);
+    if (c->pairs && !c->is_before) c->a = contract_pairs_operand(c, p);
     loop_axes(c, p, &c->outer, c->nbatch, column_tiles, data);
     c->a = a;
 }
@@ -523,10 +571,23 @@ static Contract arranged_as_whole(Gen *g, const Kernel *k) {
     return c;
 }
 
-void kernel_contract(Gen *g, const Kernel *k) {
+static Contract tiled(Gen *g, const Kernel *k) {
     Contract c = arranged_as_whole(g, k);
     choose_tile(&c);
     avoid_rest(&c);
+    return c;
+}
+
+void kernel_before(Gen *g, const Kernel *k) {
+    if (k->kind != KERNEL_CONTRACT || !k->blocking.kept_bytes) return;
+    Contract c = tiled(g, k);
+    c.is_before = true;
+    Point p = point_new(g, NULL, 1, NULL);
+    if (c.form == FORM_PACKED) nest(&c, &p);
+}
+
+void kernel_contract(Gen *g, const Kernel *k) {
+    Contract c = tiled(g, k);
     choose_stores(&c);
     Point p = point_new(g, NULL, 1, NULL);
     for (uint32_t i = 0; i < c.sums.len; i++) /* sums run from where the part begins */

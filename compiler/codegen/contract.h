@@ -7,7 +7,8 @@
  *     [a]       of these rows and sums is copied to panels, a tile of rows side by side
  *     outer     indices of both operands and the result, and of b and the result
  *     columns   tiles of the vectorised index
- *     [panel]   b of these columns is copied so that they are adjacent
+ *     [panel]   b of these columns is copied so that they are adjacent; of all columns before the
+ *               loop over time, where a recurrence keeps it
  *     middle    indices of a and the result
  *     rows      tiles of one index of a and the result
  *     sums      the summed indices; rows x columns accumulators in registers
@@ -51,6 +52,7 @@ typedef struct Contract {
     uint32_t rows;    /* of a tile */
     uint32_t columns; /* of a tile: vectors, or single ones in the dot form */
     bool pairs;       /* packed form: the last sum is taken in pairs of bf16 */
+    bool is_before;   /* packs what is kept for all times, and does nothing else */
     bool by_loop;     /* stores are done in a loop over the rows of the tile, through `spill` */
     LLVMValueRef spill;
     int64_t sum;           /* most turns of the summed indices in a block */
@@ -92,8 +94,8 @@ int64_t contract_block_turns(const Contract *c, const Axis *axis); /* of the out
 /* contract_tile.c: rows x columns elements, from the sums to the stores. */
 void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
                    uint32_t rows);
-/* contract_pack.c: copies b of these columns to the workspace and sets columns->panel. */
-void contract_pack_columns(Contract *c, const Point *p, Columns *columns);
+/* contract_pack.c: copies b of these columns to their panel. */
+void contract_pack_columns(Contract *c, const Point *p, const Columns *columns);
 /* a of all rows, tile by tile, to c->a_panels. */
 void contract_pack_rows(Contract *c, const Point *p);
 /* Where a row is there. Those of a tile lie side by side; a smaller tile may begin within one. */
@@ -105,6 +107,6 @@ bool contract_pairs_fit(Contract *c);
 /* a as pairs, for the nest inside of the indices that have values; copied first if it must be. */
 Operand contract_pairs_operand(Contract *c, const Point *p);
 /* As contract_pack_columns, but pairs. */
-void contract_pairs_pack(Contract *c, const Point *p, Columns *columns);
+void contract_pairs_pack(Contract *c, const Point *p, const Columns *columns);
 
 #endif

@@ -274,7 +274,7 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     return out[1];
 }
 
-void contract_pack_columns(Contract *c, const Point *p, Columns *columns) {
+void contract_pack_columns(Contract *c, const Point *p, const Columns *columns) {
     Pack pack = {.c = c,
                  .operand = &c->b,
                  .stride = c->b.column,
@@ -283,9 +283,7 @@ void contract_pack_columns(Contract *c, const Point *p, Columns *columns) {
                  .width = columns->count * columns->lanes,
                  .mask = columns->mask,
                  .valid = columns->valid};
-    LLVMValueRef panel = c->g->workspace;
-    pack_sums(&pack, contract_address(c, p, &c->b), panel, 0);
-    columns->panel = panel;
+    pack_sums(&pack, contract_address(c, p, &c->b), columns->panel, 0);
 }
 
 LLVMValueRef contract_row_in_panels(Contract *c, LLVMValueRef row) {

@@ -380,9 +380,7 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     return out[1];
 }
 
-void contract_pairs_pack(Contract *c, const Point *p, Columns *columns) {
+void contract_pairs_pack(Contract *c, const Point *p, const Columns *columns) {
     Pack pack = {.c = c, .columns = columns, .width = columns->count * columns->lanes};
-    LLVMValueRef panel = c->g->workspace;
-    pack_sums(&pack, contract_address(c, p, &c->b), panel, 0);
-    columns->panel = panel;
+    pack_sums(&pack, contract_address(c, p, &c->b), columns->panel, 0);
 }

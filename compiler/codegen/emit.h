@@ -33,8 +33,10 @@ typedef struct Gen {
     Map *of_step;            /* Expr* → LLVMValueRef: functions of the step's number */
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
-    Map enclosing;           /* Index* → i64: the times of the scans around the current kernel */
-    Map ranges;              /* Index* → Range*: of indices of which the kernel has a part */
+    LLVMValueRef
+        scan_turn; /* i64: how many turns of the scan around are done; NULL: there is none */
+    Map enclosing; /* Index* → i64: the times of the scans around the current kernel */
+    Map ranges;    /* Index* → Range*: of indices of which the kernel has a part */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
@@ -220,6 +222,8 @@ void kernel_map(Gen *g, const Kernel *k);      /* map.c */
 void kernel_reduce(Gen *g, const Kernel *k);   /* reduce.c */
 void kernel_scatter(Gen *g, const Kernel *k);  /* reduce.c */
 void kernel_contract(Gen *g, const Kernel *k); /* contract.c */
-void kernel_scan(Gen *g, const Kernel *k);     /* scan.c */
-void kernel_nest(Gen *g, const Kernel *k);     /* nest.c */
+/* What a step of a SCAN computes once for all times. */
+void kernel_before(Gen *g, const Kernel *k);
+void kernel_scan(Gen *g, const Kernel *k); /* scan.c */
+void kernel_nest(Gen *g, const Kernel *k); /* nest.c */
 #endif

@@ -438,6 +438,7 @@ static LLVMValueRef kernel_function(Gen *g, const Kernel *k, const char *name, O
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "noalias", 0, false);
     add_attribute_at(g, fn, n + EXTRA_WORKSPACE + 1, "align", BUFFER_ALIGNMENT, false);
     LLVMSetValueName2(LLVMGetParam(fn, n + EXTRA_N), "n", 1);
+    g->scan_turn = NULL;
     g->enclosing = g->ranges = (Map){0};
     if (is_split) split_enter(g, k, LLVMGetParam(fn, n + EXTRA_PART));
     if (k->parts_of) split_count(g, k);

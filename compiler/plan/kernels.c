@@ -78,8 +78,12 @@ static void build_stores(Planner *p, Draft *draft) {
 void plan_finish_kernel(Planner *p, Kernel *k) {
     plan_vector(p, k);
     plan_flops(p->ctx, k);
-    if (k->kind == KERNEL_CONTRACT && !plan_pairs(p->ctx, p->f, k, p->options))
+    if (k->kind != KERNEL_CONTRACT) return;
+    const Expr *b = plan_oriented(k).b;
+    int64_t times = b ? plan_turns_kept(p, k, b) : 1;
+    if (!plan_pairs(p->ctx, p->f, k, times, p->options))
         k->blocking = plan_blocking(p->f, k, p->options);
+    plan_keep(p, k);
 }
 
 /* The kernel's free indices in the order of `at`, by `order`. False: some are not there. */
@@ -138,6 +142,7 @@ static void build_kernel(Planner *p, Draft *draft) {
         count_turns(k, step->kernel);
         if (i == 0 || k->kind == KERNEL_NEST) k->name = step->kernel->name;
     }
+    if (k->kind == KERNEL_SCAN) plan_place_kept(k);
 }
 
 /* ---- new values -------------------------------------------------------------------------------

@@ -5,9 +5,7 @@
  *   - x[i + u - 1] else 0 in a contraction: x is copied into a tensor with borders, which is read
  *     without a guard: borders in storage instead of branches in loops;
  *   - h[t-1, v] else 0 in a contraction of a recurrence over t: a tensor without time that is zero
- *     at first and is overwritten at the end of each step;
- *   - h.before[v] * w[u, v] in a recurrence: w is transposed once, before, so that no step has to;
- *     and rounded, where products are of rounded numbers.
+ *     at first and is overwritten at the end of each step.
  */
 #include "plan/private.h"
 
@@ -159,62 +157,6 @@ static const Expr *without_time(Planner *p, const Node *node, const Expr *read, 
     return ir_read(p->ctx, tensor, subs, NULL);
 }
 
-/* ---- weights of recurrences -------------------------------------------------------------------
- */
-
-enum { SHORTEST_SCAN = 4 };
-
-/* The dimensions of what is read, such that one that is not summed is last. False when it is
- * already, unless the copy will be a rounded one, or when there is none, or no plain permutation.
- */
-static bool turn_dims(const Planner *p, const Node *node, const Expr *read, uint32_t *order) {
-    uint32_t rank = read->read.tensor->rank, n = 0, last = rank;
-    for (uint32_t d = 0; d < rank; d++) {
-        const Expr *sub = read->read.subs[d];
-        Index *index = plan_index_alone(sub);
-        if (!index || sub->affine.offset || index == node->time) return false;
-        if (index->extent != read->read.tensor->dims[d] || index->extent == EXTENT_BATCH)
-            return false;
-        if (!plan_contains(node->over, node->nover, index)) last = d;
-    }
-    bool rounds = p->options->bf16 && p->options->pairs && read->read.tensor->kind == TENSOR_PARAM;
-    if (last == rank || (last + 1 == rank && !rounds)) return false;
-    for (uint32_t summed = 0; summed < 2; summed++)
-        for (uint32_t d = 0; d < rank; d++) {
-            Index *index = plan_index_alone(read->read.subs[d]);
-            bool is_summed = plan_contains(node->over, node->nover, index);
-            if (d != last && is_summed == summed) order[n++] = d;
-        }
-    order[n] = last;
-    return true;
-}
-
-static const Expr *turned(Planner *p, const Node *node, const Expr *read, Carries *carries) {
-    Ctx *ctx = p->ctx;
-    Tensor *from = read->read.tensor;
-    const Node *definition = map_get(&p->node_of, from);
-    uint32_t rank = from->rank, *order = ARENA_ARRAY(ctx->arena, uint32_t, rank + 1);
-    if (!node->time || node->time->extent < SHORTEST_SCAN || read->read.otherwise) return read;
-    if (definition && (definition->scan.group == node->scan.group || definition->is_pinned))
-        return read;
-    if (!turn_dims(p, node, read, order)) return read;
-    int64_t *dims = ARENA_ARRAY(ctx->arena, int64_t, rank);
-    for (uint32_t i = 0; i < rank; i++) dims[i] = from->dims[order[i]];
-    const char *name = arena_printf(ctx->arena, "%s.turned", from->name);
-    Tensor *tensor = plan_tensor(p, name, rank, dims, 0, node->span);
-    Index **at = ir_free_indices(ctx, tensor, NULL);
-    Index **from_at = ARENA_ARRAY(ctx->arena, Index *, rank);
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, rank);
-    for (uint32_t i = 0; i < rank; i++) {
-        from_at[order[i]] = at[i];
-        subs[i] = read->read.subs[order[i]];
-    }
-    Node *copy = plan_add_node(p, tensor, at, ir_read_at(ctx, from, from_at), node->span);
-    copy->is_pinned = true;
-    vec_push(ctx->arena, &carries->before, copy);
-    return ir_read(ctx, tensor, subs, NULL);
-}
-
 /* ---- the pass ---------------------------------------------------------------------------------
  */
 
@@ -229,8 +171,7 @@ static uint32_t recurrence(Planner *p, uint32_t first, Nodes *out) {
     for (uint32_t i = first; i < end; i++) {
         Node *node = p->nodes.at[i];
         for (uint32_t f = 0; f < node->nfactors; f++)
-            node->factors[f] =
-                turned(p, node, without_time(p, node, node->factors[f], &carries), &carries);
+            node->factors[f] = without_time(p, node, node->factors[f], &carries);
     }
     push_all(p, out, &carries.before);
     for (uint32_t i = first; i < end; i++) vec_push(p->ctx->arena, out, p->nodes.at[i]);

@@ -31,6 +31,7 @@ typedef struct Pairing {
     const Kernel *k;
     Roles roles;
     int64_t lanes, l2_bytes;
+    int64_t times; /* that a panel of b serves for: more than one in a recurrence that keeps it */
 } Pairing;
 
 static double points(const Pairing *p, Index *const *indices, uint32_t n) {
@@ -43,7 +44,7 @@ static double multiplications(const Pairing *p) {
 
 /* Elements of b that are packed, each once for all rows. */
 static double packed(const Pairing *p) {
-    return multiplications(p) / points(p, p->roles.m, p->roles.nm);
+    return multiplications(p) / points(p, p->roles.m, p->roles.nm) / (double)p->times;
 }
 
 static Choice weighed(const Pairing *p, uint32_t number) {
@@ -123,12 +124,12 @@ static bool cut(const Pairing *p, const Choice *choice, Blocking *b) {
     int64_t vectors = (plan_turns_of(p->f, p->k->vector) + p->lanes - 1) / p->lanes;
     int64_t partial = plan_partial_bytes(p->f, p->k, p->lanes, UNIT_BYTES);
     if (vectors > 4) vectors = 4;
-    if (may_be_cut(p, partial)) turns = turns_that_fit(p, choice->copied, vectors);
+    if (p->times == 1 && may_be_cut(p, partial)) turns = turns_that_fit(p, choice->copied, vectors);
     if (turns < all) b->turns = turns;
     if (turns > all) turns = all;
     while (vectors > 1 && panel_bytes(p, turns, vectors) > p->l2_bytes / 4) vectors--;
     b->panel_bytes = plan_aligned(panel_bytes(p, turns, vectors));
-    if (b->panel_bytes > p->l2_bytes) return false;
+    if (b->panel_bytes > p->l2_bytes && p->times == 1) return false;
     if (choice->copied) b->copy_bytes = plan_aligned(copy_bytes(p, turns, choice->copied));
     b->workspace_bytes = b->panel_bytes + (b->turns ? plan_aligned(partial) : 0) + b->copy_bytes;
     return true;
@@ -144,15 +145,16 @@ static void move_last(Ctx *ctx, Kernel *k, uint32_t number) {
     k->over = k->roles.k = over;
 }
 
-bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *options) {
-    Pairing p = {f, k, plan_oriented(k), options->vector_bytes / UNIT_BYTES, options->l2_bytes};
+bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, int64_t times, const PlanOptions *options) {
+    const int64_t lanes = options->vector_bytes / UNIT_BYTES;
+    Pairing p = {f, k, plan_oriented(k), lanes, options->l2_bytes, times};
     const Roles *r = &p.roles;
     if (!options->bf16 || !options->pairs || !k->vector || r->nk == 0) return false;
     if (!plan_contains(r->n, r->nn, k->vector) || plan_turns_of(f, k->vector) < 3) return false;
     if (r->a->read.tensor->rank > PLAN_MOST_DIMS || r->b->read.tensor->rank > PLAN_MOST_DIMS)
         return false;
     if (!plan_is_plain(r->a) || !plan_is_plain(r->b)) return false;
-    if (plan_turns_of_all(f, r->m, r->nm) < LEAST_ROWS && !options->pairs_all) return false;
+    if (plan_turns_of_all(f, r->m, r->nm) * times < LEAST_ROWS && !options->pairs_all) return false;
     Choice choice = {0};
     if (!choose(&p, options->pairs_all, &choice)) return false;
     Index **before = k->over;

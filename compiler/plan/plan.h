@@ -82,7 +82,10 @@ typedef struct Blocking {
      * summed. NULL: they are not. */
     Index *pair;
     int64_t copy_bytes;      /* of the workspace, at its end: for a, if it is not read in place */
-    int64_t workspace_bytes; /* altogether */
+    int64_t workspace_bytes; /* altogether, but for what is kept; of a SCAN with it */
+    /* All of b as panels, from here on in the workspace: packed once for all times of the scan
+     * around. 0 bytes: it is not kept. Then all of the sum and of the rows is done at a time. */
+    int64_t kept_at, kept_bytes;
 } Blocking;
 
 typedef struct Kernel Kernel;
@@ -196,8 +199,9 @@ Roles plan_oriented(const Kernel *k);
 /* Of a contraction whose vector is chosen. */
 Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *options);
 /* Fills k->blocking, for one that multiplies pairs of bf16; false where none are wanted, or where
- * they do not pay. May change the order of what is summed. */
-bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, const PlanOptions *options);
+ * they do not pay. A panel of b serves for so many times. May change the order of what is summed.
+ */
+bool plan_pairs(Ctx *ctx, const Function *f, Kernel *k, int64_t times, const PlanOptions *options);
 /* Does it lie in memory as bf16? */
 bool plan_is_rounded(const Function *f, const Tensor *tensor);
 int64_t plan_element_bytes(const Function *f, const Tensor *tensor);

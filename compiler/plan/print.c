@@ -9,10 +9,11 @@
  *
  * `live` is the most that is needed at one time. `in blocks of 4 turns of k`: a contraction sums so
  * many turns at a time; `of 128 rows`: and for so many rows of tiles, perhaps copied to lie as they
- * are read. `8 parts of batch` behind the vectorised index: so many threads can compute the kernel,
- * each a range of batch; `summed apart`: each has a result of its own, and the next kernel reduces
- * these. `_` is what the kernel has reduced to at its point, `_2` the second of several reductions.
- * `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
+ * are read; `panels of w are packed once`: for all times of the recurrence around. `8 parts of
+ * batch` behind the vectorised index: so many threads can compute the kernel, each a range of
+ * batch; `summed apart`: each has a result of its own, and the next kernel reduces these. `_` is
+ * what the kernel has reduced to at its point, `_2` the second of several reductions. `then` is
+ * written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -86,6 +87,9 @@ static void put_blocking(Printer *p, const char *indent) {
     if (b->rows)
         text_printf(p->out, "%s  in blocks of %lld rows%s\n", indent, (long long)b->rows,
                     b->rows_bytes ? ", copied" : "");
+    if (b->kept_bytes)
+        text_printf(p->out, "%s  panels of %s are packed once\n", indent,
+                    plan_oriented(p->kernel).b->read.tensor->name);
 }
 
 static void put_stores(Printer *p, const char *indent) {

@@ -16,6 +16,7 @@
  *   split.c     the division of kernels among threads
  *   blocking.c  how contractions use the caches
  *   pairs.c     which of them multiply pairs of bf16
+ *   keep.c      what recurrences keep of their operands
  *   buffers.c   places in memory
  */
 #ifndef DLC_PLAN_PRIVATE_H
@@ -201,6 +202,15 @@ int64_t plan_footprint(const Function *f, const Expr *read, const Index *fixed);
 /* By how many elements the read moves with the index; of at most PLAN_MOST_DIMS dimensions. */
 int64_t plan_stride_along(const Function *f, const Expr *read, const Index *index);
 int64_t plan_partial_bytes(const Function *f, const Kernel *k, int64_t lanes, int64_t real_bytes);
+
+/* ---- keep.c ---- */
+/* For how many times of the recurrence around a copy of the operand would serve; 1: for none but
+ * the one at which it is made. */
+int64_t plan_turns_kept(const Planner *p, const Kernel *k, const Expr *read);
+/* Of a contraction: instead of a panel at each time. */
+void plan_keep(Planner *p, Kernel *k);
+/* Of all steps of a SCAN. */
+void plan_place_kept(Kernel *scan);
 
 /* ---- kernels.c ---- */
 /* What follows from the indices, operands and stores of a kernel. */

@@ -278,12 +278,13 @@ int64_t plan_read_stride(Planner *p, const Expr *read, const Index *index) {
 /* How well the generator does with the index along the lanes: best when one operand and the result
  * are adjacent along it and the other operand does not vary. A result that is not adjacent is
  * stored lane by lane, once for the whole sum; an operand that is not, transposed, once for all
- * rows. */
+ * rows, and in a recurrence for all times. */
 static double contract_value(Planner *p, const Kernel *k, Index *index) {
     int64_t a = plan_read_stride(p, k->roles.a, index), b = plan_read_stride(p, k->roles.b, index);
     double lanes = (double)p->lanes, sum = plan_points(p, k->over, k->nover);
     double rows =
         a ? plan_points(p, k->roles.n, k->roles.nn) : plan_points(p, k->roles.m, k->roles.nm);
+    rows *= (double)plan_turns_kept(p, k, a ? k->roles.a : k->roles.b);
     const Store *store = &k->stores[0];
     int64_t c = plan_read_stride(p, ir_read_at(p->ctx, store->tensor, store->at), index);
     double value = share_of_lanes(p, index);

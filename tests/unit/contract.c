@@ -153,7 +153,7 @@ static void finish_case(Ctx *ctx, Case *t, const Expr *a, const Expr *b, Index *
                                  .l1_bytes = machine->l1_bytes,
                                  .l2_bytes = machine->l2_bytes,
                                  .blocks_all = t->blocks};
-    if (!plan_pairs(ctx, f, k, &options)) k->blocking = plan_blocking(f, k, &options);
+    if (!plan_pairs(ctx, f, k, 1, &options)) k->blocking = plan_blocking(f, k, &options);
     f->workspace_bytes = f->arena_bytes = k->blocking.workspace_bytes;
 }
 

@@ -332,7 +332,7 @@ static void batch_norms(int64_t n, bool f64) {
  * the cell at the same time. */
 static void recurrences(int64_t times, int64_t units, int64_t n, bool f64) {
     Rig rig, *r = &rig;
-    rig_open(r, "a recurrence", n, 9, f64);
+    rig_open(r, "a recurrence", n, n > 1 ? 9 : 1, f64);
     Ctx *c = &r->ctx;
     Tensor *x = rig_leaf(r, TENSOR_INPUT, "x", 0, DIMS(EXTENT_BATCH, times, 3));
     Tensor *wx = rig_leaf(r, TENSOR_PARAM, "wx", 0, DIMS(units, 3));
@@ -509,6 +509,12 @@ static void all(bool f64) {
     sums_of_targets(f64);
     draws(17, f64);
     draws(5, f64);
+    recurrences(6, 40, 9, f64);
+    recurrences(4, 19, 2, f64);
+    recurrences(4, 30, 1, f64);
+    if (rig_pairs) return; /* what follows amplifies rounding beyond bf16 */
+    recurrences(20, 67, 1, f64);
+    if (!f64) recurrences(4, 400, 1, f64); /* more than half of the second-level cache */
 }
 
 static bool has_bf16(void) {
