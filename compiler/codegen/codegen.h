@@ -16,6 +16,7 @@ typedef struct Machine {
     const char *layout;                  /* data layout string */
     int64_t vector_bytes;                /* 64, 32, 16 */
     uint32_t vector_registers;           /* 32, 16 */
+    bool is_scalable;                    /* the vectors are of SVE, whose size LLVM must be told */
     bool has_fma;
     bool has_bf16; /* products of pairs of bf16, added to f32 */
     int64_t l1_bytes, l2_bytes;

@@ -343,7 +343,12 @@ static void add_function_attributes(Gen *g, LLVMValueRef fn) {
     add_string_attribute(g, fn, "no-builtins", "");
     add_string_attribute(g, fn, "target-cpu", g->machine->cpu);
     if (*g->machine->features) add_string_attribute(g, fn, "target-features", g->machine->features);
-    if (g->machine->vector_bytes == 64) add_string_attribute(g, fn, "prefer-vector-width", "512");
+    if (g->machine->is_scalable) {
+        uint64_t times = (uint64_t)g->machine->vector_bytes / 16; /* at least and at most */
+        add_attribute_at(g, fn, at, "vscale_range", times << 32 | times, false);
+    } else if (g->machine->vector_bytes == 64) {
+        add_string_attribute(g, fn, "prefer-vector-width", "512");
+    }
 }
 
 static void add_function_attribute(Gen *g, LLVMValueRef fn, const char *name) {

@@ -39,7 +39,8 @@ static bool has_feature(const char *features, const char *name) {
     return false;
 }
 
-/* LLVM does not tell the features of a CPU that is only named: the vectors of the usual ones. */
+/* LLVM does not tell the features of a CPU that is only named: the vectors of the usual ones. Those
+ * of SVE, where they are larger than Neon's, have one size in each of these processors. */
 typedef struct Named {
     const char *prefix;
     int64_t vector_bytes;
@@ -56,7 +57,7 @@ static const Named named[] = {
     {"meteorlake", 32, false},   {"arrowlake", 32, false},     {"lunarlake", 32, false},
     {"pantherlake", 32, false},  {"gracemont", 32, false},     {"sierraforest", 32, false},
     {"znver1", 32, false},       {"znver2", 32, false},        {"znver3", 32, false},
-    {"bdver4", 32, false}};
+    {"bdver4", 32, false},       {"a64fx", 64, false},         {"neoverse-v1", 32, false}};
 
 static Named usual_vectors(const char *cpu) {
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
@@ -69,8 +70,13 @@ static void describe_vectors(Machine *machine) {
     machine->vector_bytes = 16;
     machine->vector_registers = 32;
     machine->has_fma = true;
-    if (!starts_with(machine->triple, "x86_64")) return;
     const Named usual = usual_vectors(machine->cpu);
+    if (starts_with(machine->triple, "aarch64")) {
+        bool has_sve = !*features || has_feature(features, "sve");
+        machine->vector_bytes = has_sve ? usual.vector_bytes : 16;
+        machine->is_scalable = machine->vector_bytes > 16;
+    }
+    if (!starts_with(machine->triple, "x86_64")) return;
     machine->vector_bytes = usual.vector_bytes;
     if (has_feature(features, "avx2") && has_feature(features, "fma")) machine->vector_bytes = 32;
     if (has_feature(features, "avx512f") && has_feature(features, "avx512dq") &&

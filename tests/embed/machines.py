@@ -17,10 +17,12 @@ MODELS = {"pictures": ("float", 3 * 12 * 12, 0), "sequences": ("float", 9 * 7, 0
 # name, options of dlc, flags that /proc/cpuinfo must have
 RELATIVES = [("x86-64", ["--target", "x86_64-linux-gnu", "--cpu", "x86-64"], []),
              ("x86-64-v3", ["--target", "x86_64-linux-gnu", "--cpu", "x86-64-v3"], ["avx2", "fma", "bmi2"])]
-# name, options of dlc, compiler, emulator
+# name, options of dlc, compiler, emulator (with vectors of the processor's size)
 STRANGERS = [("aarch64", ["--target", "aarch64-linux-gnu"], "aarch64-linux-gnu-gcc", "qemu-aarch64-static"),
              ("neoverse-v1", ["--target", "aarch64-linux-gnu", "--cpu", "neoverse-v1"], "aarch64-linux-gnu-gcc",
-              "qemu-aarch64-static"),
+              "qemu-aarch64-static -cpu max,sve256=on,sve-default-vector-length=32"),
+             ("a64fx", ["--target", "aarch64-linux-gnu", "--cpu", "a64fx"], "aarch64-linux-gnu-gcc",
+              "qemu-aarch64-static -cpu max,sve512=on,sve-default-vector-length=64"),
              ("riscv64", ["--target", "riscv64-linux-gnu"], "riscv64-linux-gnu-gcc", "qemu-riscv64-static")]
 SOURCES = pathlib.Path(__file__).parent / "Inputs"
 
@@ -38,7 +40,7 @@ def losses(dlc, folder, model, name, options, compiler, emulator):
     static = ["-static"] if emulator else []
     subprocess.run([compiler, "-O1", "-Wall", "-Wextra", "-Werror", *static, *(f"-D{n}={v}" for n, v in defines.items()), "-I",
                     folder, "-o", folder / "program", SOURCES / "machines.c", folder / f"{model}.o"], check=True)
-    command = [emulator] if emulator else []
+    command = emulator.split() if emulator else []
     said = subprocess.run([*command, folder / "program"], check=True, capture_output=True, text=True).stdout
     return [float(line) for line in said.split()]
 
@@ -58,7 +60,7 @@ def machines():
         else:
             found.append((name, options, "cc", None))
     for name, options, compiler, emulator in STRANGERS:
-        lacking = [tool for tool in (compiler, emulator) if not shutil.which(tool)]
+        lacking = [tool for tool in (compiler, emulator.split()[0]) if not shutil.which(tool)]
         if lacking:
             missing.append(f"{name} is left out: no {' and no '.join(lacking)}")
         else:
