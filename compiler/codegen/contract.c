@@ -59,6 +59,8 @@ LLVMValueRef contract_address(Contract *c, const Point *p, const Operand *operan
 
 /* As planned. */
 static int64_t index_turns(const Gen *g, const Index *index) {
+    int64_t block = g->inner ? plan_block_of(g->inner, index) : 0;
+    if (block) return block;
     if (index->extent != EXTENT_BATCH) return index->extent;
     int64_t batch = g->function && g->function->module ? g->function->module->max_batch : 0;
     return batch > 0 ? batch : 64;
@@ -555,9 +557,10 @@ static Contract arranged(Gen *g, const Kernel *k) {
     return c;
 }
 
-/* In a part of a kernel sums are done as in the whole: the bits are the same. */
+/* In a part of a kernel sums are done as in the whole: the bits are the same. So they are in blocks
+ * of rows, which no thread changes. */
 static Contract arranged_as_whole(Gen *g, const Kernel *k) {
-    if (k->split.number) return arranged(g, k);
+    if (k->split.number || (k->around && k->around->block)) return arranged(g, k);
     const Map ranges = g->ranges;
     g->ranges = (Map){0};
     const Contract whole = arranged(g, k);

@@ -34,9 +34,10 @@ typedef struct Gen {
     Map base;                /* Tensor* → LLVMValueRef: pointer to its first element */
     LLVMValueRef workspace;  /* ptr */
     LLVMValueRef
-        scan_turn; /* i64: how many turns of the scan around are done; NULL: there is none */
-    Map enclosing; /* Index* → i64: the times of the scans around the current kernel */
-    Map ranges;    /* Index* → Range*: of indices of which the kernel has a part */
+        scan_turn;       /* i64: how many turns of the scan around are done; NULL: there is none */
+    Map enclosing;       /* Index* → i64: the times of the scans around the current kernel */
+    Map ranges;          /* Index* → Range*: of indices of which the kernel has a part */
+    const Kernel *inner; /* the step of a nest that is generated; NULL: none */
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */

@@ -12,7 +12,28 @@ typedef struct Nest {
 } Nest;
 
 static void steps_of(Gen *g, const Kernel *k) {
-    for (uint32_t i = 0; i < k->nsteps; i++) kernel_generate(g, k->steps[i]);
+    for (uint32_t i = 0; i < k->nsteps; i++) {
+        g->inner = k->steps[i];
+        kernel_generate(g, k->steps[i]);
+    }
+    g->inner = NULL;
+}
+
+/* Tensors of which a block of rows is there are read and written as if all were, from where row 0
+ * would be. Moves them by so many rows. */
+static void move_blocks(Gen *g, const Kernel *k, LLVMValueRef rows) {
+    for (uint32_t i = 0; i < k->nsteps; i++)
+        for (uint32_t s = 0; s < k->steps[i]->nstores; s++) {
+            const Tensor *tensor = k->steps[i]->stores[s].tensor;
+            const Buffer *buffer = map_get(&g->function->buffer_of, tensor);
+            if (!buffer || !buffer->rows) continue;
+            int64_t *strides = ARENA_ARRAY(g->ctx->arena, int64_t, tensor->rank);
+            plan_strides(g->function, tensor, strides);
+            LLVMValueRef offset = LLVMBuildNSWMul(g->b, rows, gen_i64(g, -strides[0]), "");
+            LLVMValueRef base = gen_base(g, tensor);
+            base = gen_element_address(g, gen_element(g, tensor), base, offset);
+            map_set(g->ctx->arena, &g->base, tensor, base);
+        }
 }
 
 /* The steps for `count` rows from number `begin` on; turns: the count, where it is known. */
@@ -21,6 +42,7 @@ static void at_block(Gen *g, const Nest *nest, LLVMValueRef begin, LLVMValueRef 
     const Axis *rows = nest->rows;
     if (rows->first) begin = LLVMBuildNSWAdd(g->b, rows->first, begin, "");
     Range range = {begin, count, turns};
+    move_blocks(g, nest->kernel, begin);
     map_set(g->ctx->arena, &g->ranges, rows->index, &range);
     steps_of(g, nest->kernel);
     map_set(g->ctx->arena, &g->ranges, rows->index, NULL);

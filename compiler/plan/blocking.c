@@ -100,8 +100,27 @@ typedef struct Shape {
     bool all;          /* whatever can be done in blocks is, however small */
 } Shape;
 
+int64_t plan_block_of(const Kernel *k, const Index *index) {
+    const Kernel *nest = k->around;
+    if (!nest || !nest->block || nest->free[nest->nfree - 1] != index) return 0;
+    return nest->block;
+}
+
+/* In what the kernel does at once. */
+static int64_t turns_at_once(const Function *f, const Kernel *k, Index *const *indices,
+                             uint32_t n) {
+    int64_t turns = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t block = plan_block_of(k, indices[i]);
+        turns *= block ? block : plan_turns_of(f, indices[i]);
+    }
+    return turns;
+}
+
 /* Of a summed index, in one part of the kernel. */
 static int64_t sum_turns(const Function *f, const Kernel *k, const Index *index) {
+    int64_t block = plan_block_of(k, index);
+    if (block) return block;
     return k->split.number && k->split.index == index ? k->split.unit : plan_turns_of(f, index);
 }
 
@@ -263,16 +282,17 @@ Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *op
                .lanes = options->vector_bytes / real_bytes,
                .l1_bytes = options->l1_bytes,
                .l2_bytes = options->l2_bytes,
-               .m = plan_turns_of_all(f, roles.m, roles.nm),
-               .n = plan_turns_of_all(f, roles.n, roles.nn),
+               .m = turns_at_once(f, k, roles.m, roles.nm),
+               .n = turns_at_once(f, k, roles.n, roles.nn),
                .sum = sum_turns_of_all(f, k, roles.k, roles.nk)};
     s.all = options->blocks_all;
     s.is_plain = roles.a && roles.b && is_plain(roles.a) && is_plain(roles.b);
     int64_t partial = plan_partial_bytes(f, k, s.lanes, real_bytes);
-    Blocking b = {.turns = block_turns(&s, partial)};
+    bool is_block = k->around && k->around->block; /* of rows: it is one itself */
+    Blocking b = {.turns = is_block ? 0 : block_turns(&s, partial)};
     int64_t sum = b.turns ? s.sum / sum_turns(f, k, roles.k[0]) * b.turns : s.sum;
     b.panel_bytes = panel_bytes(&s, sum);
-    block_rows(&s, sum, &b);
+    if (!is_block) block_rows(&s, sum, &b);
     b.workspace_bytes = b.panel_bytes + b.rows_bytes + (b.turns ? partial : 0);
     return b;
 }

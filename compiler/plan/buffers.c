@@ -93,11 +93,16 @@ static Buffer *buffer_of(Planner *p, const Layout *layout, Tensor *tensor) {
     }
     const Node *node = map_get(&p->node_of, tensor);
     if (node && !node->in_memory) return NULL;
-    if (node)
-        add_buffer(p, tensor, node->is_of_turn ? PLACE_TURN : PLACE_ARENA, 0, 0);
-    else
+    if (!node) {
         add_leaf(p, layout, tensor);
-    return map_get(&p->f->buffer_of, tensor);
+        return map_get(&p->f->buffer_of, tensor);
+    }
+    buffer = add_buffer(p, tensor, node->is_of_turn ? PLACE_TURN : PLACE_ARENA, 0, 0);
+    if (node->block) {
+        buffer->rows = node->at[0];
+        buffer->bytes = buffer->bytes / tensor->dims[0] * node->block;
+    }
+    return buffer;
 }
 
 /* ---- lifetimes --------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ static void build_stores(Planner *p, Draft *draft) {
             value = ir_read_at(p->ctx, node->acc, k->free);
         else if (passing.values.len)
             value = ir_rewrite_reads(p->ctx, value, pass_value, &passing);
+        if (node->before) value = ir_add(p->ctx, ir_read_at(p->ctx, node->before, node->at), value);
         if (value->type == TY_INT) value = ir_int_atom(p->ctx, value);
         if (passes_through(p, node, value)) {
             map_set(p->ctx->arena, &passing.values, node->result, (void *)value);

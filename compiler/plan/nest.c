@@ -14,40 +14,15 @@
  * A contraction takes part along indices of both its operands alone: along others it would lose
  * what it reads more than once.
  */
-#include "plan/private.h"
+#include "plan/nest.h"
 
-enum {
-    MOST_OUTER = 6,
-    MOST_STEPS = 12,
-    LOOK_AHEAD = 4,
-    LEAST_INNER = 32,
-    MOST_BLOCK = 32,
-    LEAST_BLOCK = 4
-};
+enum { MOST_STEPS = 12, LOOK_AHEAD = 4, LEAST_INNER = 32, MOST_BLOCK = 32, LEAST_BLOCK = 4 };
 
-typedef struct Member {
-    Draft *draft;
-    Index *outer[MOST_OUTER]; /* its own index for each outer loop */
-} Member;
-
-/* The dimension of a tensor that each outer loop runs over. */
-typedef struct Written {
-    uint32_t dims[MOST_OUTER];
-} Written;
-
-typedef struct Group {
-    Planner *p;
-    Member members[MOST_STEPS];
-    uint32_t nmembers, nouter;
-    Map written; /* Tensor* → Written* */
-} Group;
-
-/* The index, if the subscript is one and nothing else. */
-static Index *plain_index(const Expr *sub) {
+Index *nest_plain_index(const Expr *sub) {
     return sub->affine.offset == 0 ? plan_index_alone(sub) : NULL;
 }
 
-static void draft_reads(Planner *p, const Draft *draft, Reads *reads) {
+void nest_reads(Planner *p, const Draft *draft, Reads *reads) {
     for (uint32_t i = 0; i < draft->nodes.len; i++)
         plan_node_reads(p->ctx, draft->nodes.at[i], reads);
 }
@@ -55,7 +30,7 @@ static void draft_reads(Planner *p, const Draft *draft, Reads *reads) {
 /* ---- candidates -------------------------------------------------------------------------------
  */
 
-static bool may_be_step(const Draft *draft) {
+bool nest_may_be_step(const Draft *draft) {
     KernelKind kind = draft->kernel->kind;
     if (draft->nest || draft->steps) return false;
     return kind == KERNEL_MAP || kind == KERNEL_REDUCE || kind == KERNEL_CONTRACT;
@@ -72,13 +47,14 @@ static bool may_be_outer(const Kernel *k, const Index *index) {
 
 static void note_write(Group *g, const Member *m, Tensor *tensor, Index *const *at) {
     Written *written = ARENA_NEW(g->p->ctx->arena, Written);
+    written->is_partial = m->adds;
     for (uint32_t o = 0; o < g->nouter; o++)
         for (uint32_t d = 0; d < tensor->rank; d++)
             if (at[d] == m->outer[o]) written->dims[o] = d;
     map_set(g->p->ctx->arena, &g->written, tensor, written);
 }
 
-static void note_writes(Group *g, const Member *m) {
+void nest_note_writes(Group *g, const Member *m) {
     for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
         const Node *node = m->draft->nodes.at[i];
         note_write(g, m, node->result, node->at);
@@ -94,7 +70,7 @@ static void note_writes(Group *g, const Member *m) {
  * where there is none. False: it reads nothing, or in a way that cannot be followed. */
 static bool match(Group *g, Member *m, bool *fits) {
     Reads reads = {0};
-    draft_reads(g->p, m->draft, &reads);
+    nest_reads(g->p, m->draft, &reads);
     bool found = false;
     for (uint32_t o = 0; o < g->nouter; o++) m->outer[o] = NULL, fits[o] = true;
     for (uint32_t r = 0; r < reads.len; r++) {
@@ -104,7 +80,7 @@ static bool match(Group *g, Member *m, bool *fits) {
         if (plan_base(g->p, tensor) != tensor) return false;
         found = true;
         for (uint32_t o = 0; o < g->nouter; o++) {
-            Index *index = plain_index(reads.at[r]->read.subs[written->dims[o]]);
+            Index *index = nest_plain_index(reads.at[r]->read.subs[written->dims[o]]);
             bool is_whole = index && index->extent == g->members[0].outer[o]->extent;
             if (!is_whole || !may_be_outer(m->draft->kernel, index)) fits[o] = false;
             if (m->outer[o] && m->outer[o] != index) fits[o] = false;
@@ -120,13 +96,14 @@ static bool match(Group *g, Member *m, bool *fits) {
 /* Does the member read the tensor, which another one overwrites, at its own outer indices only? */
 static bool reads_own(Group *g, const Member *m, const Tensor *target, const Written *written) {
     Reads reads = {0};
-    draft_reads(g->p, m->draft, &reads);
+    nest_reads(g->p, m->draft, &reads);
     for (uint32_t r = 0; r < reads.len; r++) {
         const Tensor *tensor = reads.at[r]->read.tensor;
         if (plan_base(g->p, tensor) != target) continue;
         if (tensor != target) return false;
         for (uint32_t o = 0; o < g->nouter; o++)
-            if (plain_index(reads.at[r]->read.subs[written->dims[o]]) != m->outer[o]) return false;
+            if (nest_plain_index(reads.at[r]->read.subs[written->dims[o]]) != m->outer[o])
+                return false;
     }
     return true;
 }
@@ -148,13 +125,10 @@ static bool overwrites_own(Group *g, const Member *m) {
     return true;
 }
 
-/* It would be computed where the group begins: is all that it reads there? */
-static bool may_move(const Group *g, const Draft *draft) {
+bool nest_may_move(const Group *g, const Draft *draft, const Reads *reads) {
     const Draft *first = g->members[0].draft;
-    Reads reads = {0};
-    draft_reads(g->p, draft, &reads);
-    for (uint32_t r = 0; r < reads.len; r++) {
-        const Node *node = map_get(&g->p->node_of, plan_base(g->p, reads.at[r]->read.tensor));
+    for (uint32_t r = 0; r < reads->len; r++) {
+        const Node *node = map_get(&g->p->node_of, plan_base(g->p, reads->at[r]->read.tensor));
         if (!node || !node->draft || node->draft == draft) continue;
         const Draft *from = node->draft;
         if (from->in != draft->in) from = from->in->around;
@@ -200,7 +174,7 @@ static bool is_piece(const Group *g, const Member *m, const Expr *read) {
 
 static bool in_pieces(const Group *g, const Member *m) {
     Reads reads = {0};
-    draft_reads(g->p, m->draft, &reads);
+    nest_reads(g->p, m->draft, &reads);
     for (uint32_t r = 0; r < reads.len; r++)
         if (!is_piece(g, m, reads.at[r])) return false;
     for (uint32_t n = 0; n < m->draft->nodes.len; n++) {
@@ -255,7 +229,7 @@ static void touch(const Group *g, Map *all, const Member *m, const Tensor *tenso
 
 static void touch_member(const Group *g, Map *all, const Member *m) {
     Reads reads = {0};
-    draft_reads(g->p, m->draft, &reads);
+    nest_reads(g->p, m->draft, &reads);
     for (uint32_t r = 0; r < reads.len; r++) {
         double turns = 1;
         for (uint32_t o = 0; o < g->nouter; o++)
@@ -321,7 +295,7 @@ static void keep_outer(Group *g, const bool *fits, Member *second) {
     }
     g->nouter = n;
     g->written = (Map){0};
-    note_writes(g, &g->members[0]);
+    nest_note_writes(g, &g->members[0]);
 }
 
 /* Long inner loops over what lies in one piece. */
@@ -343,8 +317,11 @@ static bool join_first(Group *g, Member *m, const bool *fits) {
 
 static bool join(Group *g, Draft *draft) {
     Member m = {.draft = draft};
-    bool fits[MOST_OUTER], all = true;
-    if (g->nmembers == MOST_STEPS || !may_be_step(draft) || !may_move(g, draft)) return false;
+    bool fits[NEST_MOST_OUTER], all = true;
+    Reads reads = {0};
+    nest_reads(g->p, draft, &reads);
+    if (g->nmembers == MOST_STEPS || !nest_may_be_step(draft)) return false;
+    if (!nest_may_move(g, draft, &reads)) return false;
     if (!match(g, &m, fits)) return false;
     for (uint32_t o = 0; o < g->nouter; o++) all &= fits[o];
     if (g->nmembers == 1) {
@@ -358,19 +335,19 @@ static bool join(Group *g, Draft *draft) {
             return false;
         }
     }
-    note_writes(g, &g->members[g->nmembers - 1]);
+    nest_note_writes(g, &g->members[g->nmembers - 1]);
     return true;
 }
 
 static bool begin(Group *g, Draft *draft) {
     const Kernel *k = draft->kernel;
-    if (!may_be_step(draft)) return false;
+    if (!nest_may_be_step(draft)) return false;
     Member *m = &g->members[0];
     m->draft = draft;
-    for (uint32_t i = 0; i < k->nfree && g->nouter < MOST_OUTER; i++)
+    for (uint32_t i = 0; i < k->nfree && g->nouter < NEST_MOST_OUTER; i++)
         if (may_be_outer(k, k->free[i])) m->outer[g->nouter++] = k->free[i];
     g->nmembers = 1;
-    note_writes(g, m);
+    nest_note_writes(g, m);
     return g->nouter > 0;
 }
 
@@ -388,173 +365,12 @@ static int64_t block_of(const Group *g) {
     return block >= LEAST_BLOCK ? block : 0;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------
- */
-
-/* The list without the first `nouter` outer indices. */
-static Index **without(Planner *p, Index *const *list, uint32_t *n, const Group *g,
-                       uint32_t nouter) {
-    Index **rest = ARENA_ARRAY(p->ctx->arena, Index *, *n + 1);
-    uint32_t nrest = 0;
-    for (uint32_t i = 0; i < *n; i++)
-        if (!plan_contains(g->members[0].outer, nouter, list[i])) rest[nrest++] = list[i];
-    *n = nrest;
-    return rest;
-}
-
-typedef const Expr *Change(void *data, const Expr *e);
-
-/* What the kernel of a step sums up, in other terms. */
-static void change_kernel(Kernel *k, Change *change, void *data) {
-    if (k->body) k->body = change(data, k->body);
-    for (uint32_t i = 0; i < k->nalso; i++) k->also[i].body = change(data, k->also[i].body);
-    if (k->roles.a) k->roles.a = change(data, k->roles.a);
-    if (k->roles.b) k->roles.b = change(data, k->roles.b);
-}
-
-typedef struct Renaming {
-    Ctx *ctx;
-    Map indices; /* Index* → Expr* */
-} Renaming;
-
-static const Expr *renamed(void *data, const Expr *e) {
-    const Renaming *renaming = data;
-    return ir_substitute(renaming->ctx, e, &renaming->indices);
-}
-
-static void rename_outer(Planner *p, const Group *g, const Member *m) {
-    Index *const *to = g->members[0].outer;
-    Kernel *k = m->draft->kernel;
-    Renaming renaming = {.ctx = p->ctx};
-    for (uint32_t o = 0; o < g->nouter; o++) {
-        map_set(p->ctx->arena, &renaming.indices, m->outer[o],
-                (void *)ir_index_value(p->ctx, to[o]));
-        for (uint32_t i = 0; i < k->nfree; i++)
-            if (k->free[i] == m->outer[o]) k->free[i] = to[o];
-        for (uint32_t i = 0; i < k->roles.nbatch; i++)
-            if (k->roles.batch[i] == m->outer[o]) k->roles.batch[i] = to[o];
-    }
-    for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
-        Node *node = m->draft->nodes.at[i];
-        plan_substitute_node(p->ctx, node, &renaming.indices);
-        for (uint32_t d = 0; d < node->result->rank; d++)
-            for (uint32_t o = 0; o < g->nouter; o++)
-                if (node->at[d] == m->outer[o]) node->at[d] = to[o];
-    }
-    change_kernel(k, renamed, &renaming);
-}
-
-/* The outer loops are not the step's any more, all but blocked rows. */
-static void make_step(Planner *p, const Group *g, const Member *m, Draft *nest) {
-    Kernel *k = m->draft->kernel;
-    k->free = arena_copy(p->ctx->arena, k->free, (k->nfree + 1) * sizeof *k->free);
-    rename_outer(p, g, m);
-    uint32_t nouter = g->nouter - (nest->kernel->block > 0);
-    k->free = without(p, k->free, &k->nfree, g, nouter);
-    k->roles.batch = without(p, k->roles.batch, &k->roles.nbatch, g, nouter);
-    for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
-        Node *node = m->draft->nodes.at[i];
-        node->free = k->free;
-        node->nfree = k->nfree;
-        if (node->reduces) plan_accumulator(p, k, node);
-    }
-    m->draft->nest = nest;
-    vec_push(p->ctx->arena, &nest->steps->all, m->draft);
-}
-
-/* ---- what lives for one turn -------------------------------------------------------------------
- */
-
-/* Is it read in this nest alone? Then there need not be more of it than one turn's piece. */
-static bool is_of_turn(const Group *g, const Map *aliased, const Draft *nest, const Node *node) {
-    bool has_place = map_has(&g->p->f->storage, node->result) || map_has(aliased, node->result);
-    if (nest->kernel->block || !node->in_memory || node->is_pinned || has_place) return false;
-    for (uint32_t u = 0; u < node->uses.len; u++)
-        if (node->uses.at[u].user->draft->nest != nest) return false;
-    return !node->result->classes;
-}
-
-typedef struct Shrink {
-    Planner *p;
-    const Tensor *from;
-    Tensor *to;
-    const uint32_t *dims; /* those of `from` that `to` has */
-} Shrink;
-
-static const Expr *shrink_read(void *data, const Expr *e) {
-    Shrink *s = data;
-    if (e->kind != EX_READ || e->read.tensor != s->from) return NULL;
-    const Expr **subs = ARENA_ARRAY(s->p->ctx->arena, const Expr *, s->to->rank + 1);
-    for (uint32_t d = 0; d < s->to->rank; d++)
-        subs[d] = ir_rewrite_reads(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
-    const Expr *otherwise = e->read.otherwise;
-    if (otherwise) otherwise = ir_rewrite_reads(s->p->ctx, otherwise, shrink_read, s);
-    return ir_read(s->p->ctx, s->to, subs, otherwise);
-}
-
-static const Expr *shrunk(void *data, const Expr *e) {
-    const Shrink *s = data;
-    return ir_rewrite_reads(s->p->ctx, e, shrink_read, data);
-}
-
-static void shrink_step(Draft *step, Shrink *s) {
-    for (uint32_t i = 0; i < step->nodes.len; i++)
-        plan_rewrite_node(s->p->ctx, step->nodes.at[i], shrink_read, s);
-    change_kernel(step->kernel, shrunk, s);
-}
-
-/* The node's tensor loses its outer dimensions. */
-static void shrink(const Group *g, Draft *nest, Node *node) {
-    Planner *p = g->p;
-    const Tensor *from = node->result;
-    uint32_t *dims = ARENA_ARRAY(p->ctx->arena, uint32_t, from->rank + 1), rank = 0;
-    int64_t *extents = ARENA_ARRAY(p->ctx->arena, int64_t, from->rank + 1);
-    Index **at = ARENA_ARRAY(p->ctx->arena, Index *, from->rank + 1);
-    for (uint32_t d = 0; d < from->rank; d++) {
-        if (plan_contains(g->members[0].outer, g->nouter, node->at[d])) continue;
-        extents[rank] = from->dims[d];
-        at[rank] = node->at[d];
-        dims[rank++] = d;
-    }
-    const char *name = arena_printf(p->ctx->arena, "%s.turn", from->name);
-    Shrink s = {p, from, plan_tensor(p, name, rank, extents, 0, from->span), dims};
-    for (uint32_t i = 0; i < nest->steps->all.len; i++) shrink_step(nest->steps->all.at[i], &s);
-    node->result = s.to;
-    node->at = at;
-    node->is_of_turn = true;
-    map_set(p->ctx->arena, &p->node_of, s.to, node);
-}
-
-static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
-    for (uint32_t i = 0; i < g->nmembers; i++) {
-        const Draft *step = g->members[i].draft;
-        for (uint32_t n = 0; n < step->nodes.len; n++)
-            if (is_of_turn(g, aliased, nest, step->nodes.at[n])) shrink(g, nest, step->nodes.at[n]);
-    }
-}
-
-static Draft *make_nest(Group *g, const Map *aliased) {
-    Planner *p = g->p;
-    Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->arena, Draft);
-    *nest = (Draft){.in = first->in, .position = first->position};
-    nest->kernel = ARENA_NEW(p->ctx->arena, Kernel);
-    nest->kernel->kind = KERNEL_NEST;
-    nest->kernel->span = first->kernel->span;
-    nest->kernel->free =
-        arena_copy(p->ctx->arena, g->members[0].outer, MOST_OUTER * sizeof *g->members[0].outer);
-    nest->kernel->nfree = g->nouter;
-    nest->kernel->block = block_of(g);
-    nest->steps = ARENA_NEW(p->ctx->arena, Drafts);
-    for (uint32_t i = 0; i < g->nmembers; i++) make_step(p, g, &g->members[i], nest);
-    shrink_all(g, aliased, nest);
-    return nest;
-}
-
 void plan_nest(Planner *p) {
-    uint32_t kept = 0, n = p->drafts.all.len;
     Map aliased = {0};
     for (uint32_t i = 0; i < p->alias_of.len; i++)
         map_set(p->ctx->arena, &aliased, p->alias_of.entries[i].value, p);
+    nest_rows(p, &aliased);
+    uint32_t kept = 0, n = p->drafts.all.len;
     for (uint32_t i = 0; i < n; i++) {
         Draft *draft = p->drafts.all.at[i];
         if (draft->nest) continue;
@@ -562,7 +378,8 @@ void plan_nest(Planner *p) {
         if (begin(&group, draft))
             for (uint32_t j = i + 1, missed = 0; j < n && missed <= LOOK_AHEAD; j++)
                 if (!join(&group, p->drafts.all.at[j])) missed++;
-        p->drafts.all.at[kept++] = group.nmembers > 1 ? make_nest(&group, &aliased) : draft;
+        if (group.nmembers > 1) group.block = block_of(&group);
+        p->drafts.all.at[kept++] = group.nmembers > 1 ? nest_make(&group, &aliased) : draft;
     }
     p->drafts.all.len = kept;
 }

@@ -15,7 +15,8 @@
  *             `t[i] == v` where v is a free index: the gradient of a gather)
  *   SCAN      for time (up or down): the kernels of `steps`, which see the time as an index
  *   NEST      for free: the kernels of `steps`, which see the free indices of the nest as numbers;
- *             with a block, the last of them is theirs too, and each goes through a block of it
+ *             with a block, the last of them is theirs too, and each goes through a block of it:
+ *             they have it free, or sum along it and add to what the blocks before have made
  *
  * A store's value may read `acc` (at the free indices), any tensor computed by an earlier kernel,
  * and, at the very same point only, tensors stored by the same kernel earlier in its list.
@@ -117,6 +118,7 @@ struct Kernel {
     uint32_t nsteps;
     int64_t turn_bytes; /* NEST: of what lives for a turn, in the workspace behind the panels */
     int64_t block; /* NEST: of the last free index, for each turn of `steps`; 0: one, a number */
+    const Kernel *around;        /* the NEST that it is a step of */
     double flops, example_flops; /* whatever the batch; and for each example of it */
     double cycles;               /* predicted, for max_batch examples */
     Split split;                 /* of a step of a scan: nothing */
@@ -139,6 +141,7 @@ typedef struct Buffer {
     int64_t offset;       /* bytes, a multiple of 64 */
     int64_t bytes;        /* for max_batch examples */
     uint32_t first, last; /* kernels between which it lives (ARENA); steps (TURN) */
+    const Index *rows;    /* TURN: of this index, the tensor's first, a block is there; NULL: all */
 } Buffer;
 
 /* One compiled function: the kernels for a module, in order. */
@@ -177,6 +180,7 @@ typedef struct PlanOptions {
     int64_t workers; /* threads; 0: one */
     bool split_all;  /* for tests: every kernel that can be divided is, however small */
     bool nest_all;   /* for tests: whatever can be a nest is one, however small */
+    bool rows_all;   /* for tests: the same of nests of blocks of rows with contractions */
     bool blocks_all; /* for tests: products are done in blocks, however small */
     bool pairs_all;  /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
 } PlanOptions;
@@ -196,6 +200,8 @@ void plan_verify(Ctx *ctx, const Function *f);
 /* The roles such that b, if anyone, runs along the vector. */
 Roles plan_oriented(const Kernel *k);
 
+/* Of an index of which the kernel sees a block of rows at a time; 0 of others. */
+int64_t plan_block_of(const Kernel *k, const Index *index);
 /* Of a contraction whose vector is chosen. */
 Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *options);
 /* Fills k->blocking, for one that multiplies pairs of bf16; false where none are wanted, or where

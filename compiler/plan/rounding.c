@@ -13,7 +13,7 @@ enum { LEAST_REUSE = 8 }; /* of an element, in a contraction that may be one in 
 /* The node that writes the memory; NULL where it must not be rounded. */
 static const Node *roundable(const Planner *p, Tensor *base) {
     const Node *node = map_get(&p->node_of, base);
-    if (!node || !node->in_memory || node->is_root || node->target) return NULL;
+    if (!node || !node->in_memory || node->is_root || node->target || node->before) return NULL;
     if (base->classes || map_get(&p->target_of, base)) return NULL;
     if (node->draft->kernel->kind == KERNEL_SCATTER) return NULL;
     for (uint32_t i = 0; i < p->alias_of.len; i++) {

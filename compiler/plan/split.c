@@ -99,6 +99,13 @@ static void consider_contraction(Choice *c) {
 /* ---- other kernels ----------------------------------------------------------------------------
  */
 
+/* Do the steps of a nest add to each other along the index? */
+static bool is_summed(const Kernel *nest, const Index *index) {
+    for (uint32_t i = 0; i < nest->nsteps; i++)
+        if (plan_contains(nest->steps[i]->over, nest->steps[i]->nover, index)) return true;
+    return false;
+}
+
 /* Outer indices leave long inner loops. */
 static void consider_free(Choice *c) {
     const Kernel *k = c->kernel;
@@ -106,7 +113,7 @@ static void consider_free(Choice *c) {
         Index *index = k->free[i];
         bool is_vector = index == k->vector;
         bool is_row = k->kind == KERNEL_SCATTER && k->stores[0].at[k->scatter_dim] == index;
-        if (is_row) continue;
+        if (is_row || is_summed(k, index)) continue;
         bool is_blocked = k->block && i + 1 == k->nfree;
         int64_t unit = is_vector ? 4 * c->p->lanes : is_blocked ? k->block : 1;
         consider(c, index, unit, (is_vector ? 0.7 : 1) - 0.05 * i);

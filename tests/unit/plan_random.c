@@ -277,6 +277,52 @@ static void rows(Maker *m) {
     }
 }
 
+/* s[t, u] = masked sum[e] q[t, e] * k[u, e], a softmax over u of it, and sums of its product with a
+ * third tensor: what is long in two indices need not be there at once, forward and backward. */
+static void attention(Maker *m) {
+    Ctx *c = &m->r->ctx;
+    Index *t = rig_index(m->r, "t", extents[roll(m, 6)]), *u = rig_index(m->r, "u", t->extent);
+    if (roll(m, 2)) u = rig_index(m->r, "u", extents[roll(m, 6)]);
+    Index *e = rig_index(m->r, "e", extents[roll(m, 6)]);
+    Index *batch = rig_index(m->r, "batch", EXTENT_BATCH);
+    Space over_t = {{batch, t, e}, 3}, over_u = {{batch, u, e}, 3}, both = {{batch, t, u}, 3};
+    Tensor *parts[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        Space *space = i ? &over_u : &over_t;
+        const Expr *part = ir_op1(c, OP_TANH, value(m, space, 2));
+        add_tensor(m, parts[i] = rig_define(m->r, "part", 3, space->at, part));
+    }
+    const Expr *product =
+        ir_mul(c, ir_read_at(c, parts[0], over_t.at), ir_read_at(c, parts[1], over_u.at));
+    const Expr *s = ir_reduce(c, REDUCE_SUM, &e, 1, product);
+    if (roll(m, 2)) s = ir_add(c, s, ir_op1(c, OP_TANH, value(m, &both, 1)));
+    const Expr *ahead = ir_int_sub(c, ir_index_value(c, u), ir_index_value(c, t));
+    const Expr *hidden = ir_op2(c, OP_GT, ahead, ir_int(c, roll(m, 3)));
+    if (roll(m, 2))
+        hidden =
+            ir_op2(c, OP_OR, hidden, ir_op2(c, OP_LT, ahead, ir_int(c, -1 - (int64_t)roll(m, 4))));
+    if (roll(m, 3)) s = ir_select(c, hidden, ir_number(c, roll(m, 2) ? -INFINITY : 0), s);
+    Tensor *scores = rig_define(m->r, "scores", 3, both.at, s);
+    const Expr *score = ir_read_at(c, scores, both.at);
+    Tensor *most = rig_define(m->r, "most", 2, both.at, ir_reduce(c, REDUCE_MAX, &u, 1, score));
+    const Expr *least = ir_op2(c, OP_MAX, ir_read_at(c, most, both.at), ir_number(c, -9));
+    const Expr *weight = ir_op1(c, OP_EXP, ir_sub(c, score, ir_op1(c, OP_STOP, least)));
+    Tensor *weights = rig_define(m->r, "weights", 3, both.at, weight);
+    weight = ir_read_at(c, weights, both.at);
+    Tensor *sum = rig_define(m->r, "sum", 2, both.at, ir_reduce(c, REDUCE_SUM, &u, 1, weight));
+    const Expr *all = ir_add(c, ir_read_at(c, sum, both.at), ir_number(c, 0.1));
+    Tensor *share = rig_define(m->r, "share", 3, both.at, ir_div(c, weight, all));
+    if (roll(m, 4) == 0) rig_root(m->r, share);
+    Index *free[] = {batch, t, e}, *along[] = {batch, u, e};
+    const Expr *mixed =
+        ir_mul(c, ir_read_at(c, share, both.at), ir_read_at(c, parts[2], over_u.at));
+    add_tensor(m, rig_define(m->r, "mixed", 3, free, ir_reduce(c, REDUCE_SUM, &u, 1, mixed)));
+    if (roll(m, 2)) return;
+    mixed = ir_mul(c, ir_read_at(c, share, both.at), ir_read_at(c, parts[0], over_t.at));
+    mixed = ir_mul(c, ir_number(c, 0.3), ir_reduce(c, REDUCE_SUM, &t, 1, mixed));
+    add_tensor(m, rig_define(m->r, "spread", 3, along, ir_op1(c, OP_TANH, mixed)));
+}
+
 /* y = x in another shape. */
 static void reshape(Maker *m) {
     Ctx *c = &m->r->ctx;
@@ -410,6 +456,7 @@ static void random_module(uint64_t seed) {
     rig_pairs = seed % 6 == 0;
     rig_open(r, what, n, max_batch, seed % 3 != 0);
     r->nest_all = seed % 5 > 1;
+    r->rows_all = seed % 7 > 2;
     r->random += seed * 0x9e3779b97f4a7c15u;
     for (int i = 0; i < 10; i++) rig_random(r, 2);
     Maker m = {.r = r, .exact = r->f64};
@@ -429,6 +476,7 @@ static void random_module(uint64_t seed) {
             break;
         case 8:
         case 9: rows(&m); break;
+        case 10: attention(&m); break;
         default: elementwise(&m);
         }
     }

@@ -1,0 +1,65 @@
+/* plan/nest.h: what the files that make nests share. Private to them.
+ *
+ *   nest.c   groups of kernels whose turns touch little
+ *   rows.c   groups in which what is long in two indices is there for a block of rows alone
+ *   again.c  what such a group computes once more instead of reading it
+ *   steps.c  a group becomes a nest
+ */
+#ifndef DLC_PLAN_NEST_H
+#define DLC_PLAN_NEST_H
+
+#include "plan/private.h"
+
+enum { NEST_MOST_OUTER = 6, NEST_MOST_STEPS = 24 };
+
+typedef struct Member {
+    Draft *draft;
+    Index *outer[NEST_MOST_OUTER]; /* its own index for each outer loop */
+    bool adds; /* it sums along the rows: each block adds to what the ones before it made */
+} Member;
+
+/* The dimension of a tensor that each outer loop runs over. */
+typedef struct Written {
+    uint32_t dims[NEST_MOST_OUTER];
+    bool is_partial; /* it is there only when all rows are done */
+} Written;
+
+typedef struct Group {
+    Planner *p;
+    Member members[NEST_MOST_STEPS];
+    uint32_t nmembers, nouter;
+    bool rows;     /* the last outer loop goes in blocks of rows of contractions */
+    int64_t block; /* of the last outer loop; 0: its index is a number */
+    bool is_placed;
+    Map written; /* Tensor* → Written* */
+} Group;
+
+/* ---- nest.c ---- */
+/* The index, if the subscript is one and nothing else. */
+Index *nest_plain_index(const Expr *sub);
+void nest_reads(Planner *p, const Draft *draft, Reads *reads);
+bool nest_may_be_step(const Draft *draft);
+/* Notes what the member writes. */
+void nest_note_writes(Group *g, const Member *m);
+/* It would be computed where the group begins: is all that it reads there? */
+bool nest_may_move(const Group *g, const Draft *draft, const Reads *reads);
+
+/* ---- rows.c ---- */
+/* Makes nests of the groups it finds among the drafts. */
+void nest_rows(Planner *p, const Map *aliased);
+
+/* ---- again.c ---- */
+/* Can the group compute again what another one, of the same outer loops, writes? */
+bool nest_may_again(const Group *g, const Group *other, const Tensor *tensor);
+/* Members at the beginning that compute what is read of other groups, where then nobody reads it
+ * from memory. group_of: Draft* → Group*. The uses are those of before. */
+void nest_compute_again(Group *g, const Map *group_of);
+
+/* ---- steps.c ---- */
+typedef const Expr *NestChange(void *data, const Expr *e);
+/* What the kernel sums up, in other terms. */
+void nest_change_kernel(Kernel *k, NestChange *change, void *data);
+/* The group as a nest, in place of its first member. aliased: tensors that have aliases. */
+Draft *nest_make(Group *g, const Map *aliased);
+
+#endif

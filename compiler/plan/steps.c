@@ -1,0 +1,195 @@
+/* plan/steps.c: a group of kernels becomes a nest.
+ *
+ * in:   a group, whose members touch one piece of each tensor a turn      out: a nest, whose steps
+ * see the outer indices as numbers
+ *
+ * What only the steps read has the size of one turn. What sums along the rows of blocks is zero
+ * before the nest, and each block adds to it; what is computed of it comes behind the nest.
+ */
+#include "plan/nest.h"
+
+/* The list without the first `nouter` outer indices. */
+static Index **without(Planner *p, Index *const *list, uint32_t *n, const Group *g,
+                       uint32_t nouter) {
+    Index **rest = ARENA_ARRAY(p->ctx->arena, Index *, *n + 1);
+    uint32_t nrest = 0;
+    for (uint32_t i = 0; i < *n; i++)
+        if (!plan_contains(g->members[0].outer, nouter, list[i])) rest[nrest++] = list[i];
+    *n = nrest;
+    return rest;
+}
+
+void nest_change_kernel(Kernel *k, NestChange *change, void *data) {
+    if (k->body) k->body = change(data, k->body);
+    for (uint32_t i = 0; i < k->nalso; i++) k->also[i].body = change(data, k->also[i].body);
+    if (k->roles.a) k->roles.a = change(data, k->roles.a);
+    if (k->roles.b) k->roles.b = change(data, k->roles.b);
+}
+
+typedef struct Renaming {
+    Ctx *ctx;
+    Map indices; /* Index* → Expr* */
+} Renaming;
+
+static const Expr *renamed(void *data, const Expr *e) {
+    const Renaming *renaming = data;
+    return ir_substitute(renaming->ctx, e, &renaming->indices);
+}
+
+static void rename_in(Index **list, uint32_t n, const Index *from, Index *to) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == from) list[i] = to;
+}
+
+static void rename_index(Kernel *k, const Index *from, Index *to) {
+    rename_in(k->free, k->nfree, from, to);
+    rename_in(k->over, k->nover, from, to);
+    rename_in(k->roles.batch, k->roles.nbatch, from, to);
+    rename_in(k->roles.m, k->roles.nm, from, to);
+    rename_in(k->roles.n, k->roles.nn, from, to);
+}
+
+static void rename_outer(Planner *p, const Group *g, const Member *m) {
+    Index *const *to = g->members[0].outer;
+    Kernel *k = m->draft->kernel;
+    Renaming renaming = {.ctx = p->ctx};
+    for (uint32_t o = 0; o < g->nouter; o++) {
+        map_set(p->ctx->arena, &renaming.indices, m->outer[o],
+                (void *)ir_index_value(p->ctx, to[o]));
+        rename_index(k, m->outer[o], to[o]);
+    }
+    for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
+        Node *node = m->draft->nodes.at[i];
+        plan_substitute_node(p->ctx, node, &renaming.indices);
+        for (uint32_t o = 0; o < g->nouter; o++)
+            rename_in(node->at, node->result->rank, m->outer[o], to[o]);
+        if (node->reduces) node->over = k->over;
+    }
+    nest_change_kernel(k, renamed, &renaming);
+}
+
+static Index **own_list(Planner *p, Index *const *list, uint32_t n) {
+    return n ? arena_copy(p->ctx->arena, list, n * sizeof *list) : NULL;
+}
+
+static void own_lists(Planner *p, Kernel *k) {
+    k->free = own_list(p, k->free, k->nfree);
+    k->over = own_list(p, k->over, k->nover);
+    k->roles.batch = own_list(p, k->roles.batch, k->roles.nbatch);
+    k->roles.m = own_list(p, k->roles.m, k->roles.nm);
+    k->roles.n = own_list(p, k->roles.n, k->roles.nn);
+    if (k->roles.nk) k->roles.k = k->over;
+}
+
+/* The outer loops are not the step's any more, all but blocked rows. */
+static void make_step(Planner *p, const Group *g, const Member *m, Draft *nest) {
+    Kernel *k = m->draft->kernel;
+    k->around = nest->kernel;
+    own_lists(p, k);
+    rename_outer(p, g, m);
+    uint32_t nouter = g->nouter - (nest->kernel->block > 0);
+    k->free = without(p, k->free, &k->nfree, g, nouter);
+    k->roles.batch = without(p, k->roles.batch, &k->roles.nbatch, g, nouter);
+    for (uint32_t i = 0; i < m->draft->nodes.len; i++) {
+        Node *node = m->draft->nodes.at[i];
+        node->free = k->free;
+        node->nfree = k->nfree;
+        if (node->reduces) plan_accumulator(p, k, node);
+    }
+    m->draft->nest = nest;
+    vec_push(p->ctx->arena, &nest->steps->all, m->draft);
+}
+
+/* ---- what lives for one turn -------------------------------------------------------------------
+ */
+
+/* Is it read in this nest alone? Then there need not be more of it than one turn's piece. */
+static bool is_of_turn(const Group *g, const Map *aliased, const Draft *nest, const Node *node) {
+    bool has_place = map_has(&g->p->f->storage, node->result) || map_has(aliased, node->result);
+    if (!node->in_memory || node->is_pinned || node->before || has_place) return false;
+    if (nest->kernel->block && !g->rows) return false;
+    for (uint32_t u = 0; u < node->uses.len; u++)
+        if (node->uses.at[u].user->draft->nest != nest) return false;
+    return !node->result->classes;
+}
+
+typedef struct Shrink {
+    Planner *p;
+    const Tensor *from;
+    Tensor *to;
+    const uint32_t *dims; /* those of `from` that `to` has */
+} Shrink;
+
+static const Expr *shrink_read(void *data, const Expr *e) {
+    Shrink *s = data;
+    if (e->kind != EX_READ || e->read.tensor != s->from) return NULL;
+    const Expr **subs = ARENA_ARRAY(s->p->ctx->arena, const Expr *, s->to->rank + 1);
+    for (uint32_t d = 0; d < s->to->rank; d++)
+        subs[d] = ir_rewrite_reads(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
+    const Expr *otherwise = e->read.otherwise;
+    if (otherwise) otherwise = ir_rewrite_reads(s->p->ctx, otherwise, shrink_read, s);
+    return ir_read(s->p->ctx, s->to, subs, otherwise);
+}
+
+static const Expr *shrunk(void *data, const Expr *e) {
+    const Shrink *s = data;
+    return ir_rewrite_reads(s->p->ctx, e, shrink_read, data);
+}
+
+static void shrink_step(Draft *step, Shrink *s) {
+    for (uint32_t i = 0; i < step->nodes.len; i++)
+        plan_rewrite_node(s->p->ctx, step->nodes.at[i], shrink_read, s);
+    nest_change_kernel(step->kernel, shrunk, s);
+}
+
+/* The node's tensor loses its outer dimensions. Of rows in blocks there is a block, so that they
+ * come first. */
+static void shrink(const Group *g, Draft *nest, Node *node) {
+    Planner *p = g->p;
+    const Tensor *from = node->result;
+    const Index *row = g->rows ? g->members[0].outer[g->nouter - 1] : NULL;
+    uint32_t *dims = ARENA_ARRAY(p->ctx->arena, uint32_t, from->rank + 1), rank = 0;
+    int64_t *extents = ARENA_ARRAY(p->ctx->arena, int64_t, from->rank + 1);
+    Index **at = ARENA_ARRAY(p->ctx->arena, Index *, from->rank + 1);
+    for (uint32_t d = 0; d < from->rank; d++)
+        if (node->at[d] == row) dims[rank++] = d;
+    node->block = rank ? g->block : 0;
+    for (uint32_t d = 0; d < from->rank; d++)
+        if (!plan_contains(g->members[0].outer, g->nouter, node->at[d])) dims[rank++] = d;
+    for (uint32_t d = 0; d < rank; d++) {
+        extents[d] = from->dims[dims[d]];
+        at[d] = node->at[dims[d]];
+    }
+    const char *name = arena_printf(p->ctx->arena, "%s.turn", from->name);
+    Shrink s = {p, from, plan_tensor(p, name, rank, extents, 0, from->span), dims};
+    for (uint32_t i = 0; i < nest->steps->all.len; i++) shrink_step(nest->steps->all.at[i], &s);
+    node->result = s.to;
+    node->at = at;
+    node->is_of_turn = true;
+    map_set(p->ctx->arena, &p->node_of, s.to, node);
+}
+
+static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
+    for (uint32_t i = 0; i < g->nmembers; i++) {
+        const Draft *step = g->members[i].draft;
+        for (uint32_t n = 0; n < step->nodes.len; n++)
+            if (is_of_turn(g, aliased, nest, step->nodes.at[n])) shrink(g, nest, step->nodes.at[n]);
+    }
+}
+
+Draft *nest_make(Group *g, const Map *aliased) {
+    Planner *p = g->p;
+    Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->arena, Draft);
+    *nest = (Draft){.in = first->in, .position = first->position};
+    nest->kernel = ARENA_NEW(p->ctx->arena, Kernel);
+    nest->kernel->kind = KERNEL_NEST;
+    nest->kernel->span = first->kernel->span;
+    nest->kernel->free = arena_copy(p->ctx->arena, g->members[0].outer,
+                                    NEST_MOST_OUTER * sizeof *g->members[0].outer);
+    nest->kernel->nfree = g->nouter;
+    nest->kernel->block = g->block;
+    nest->steps = ARENA_NEW(p->ctx->arena, Drafts);
+    for (uint32_t i = 0; i < g->nmembers; i++) make_step(p, g, &g->members[i], nest);
+    shrink_all(g, aliased, nest);
+    return nest;
+}
