@@ -14,6 +14,7 @@
 
 struct Jit {
     LLVMOrcLLJITRef lljit;
+    LLVMTargetMachineRef generator;         /* of promised code; NULL before there is any */
     LLVMOrcIndirectStubsManagerRef stubs;   /* NULL: nothing is promised */
     LLVMOrcLazyCallThroughManagerRef calls; /* from a stub to the code */
 };
@@ -39,7 +40,9 @@ static Jit *new_jit(Ctx *ctx) {
 }
 
 Jit *target_jit(Ctx *ctx, LLVMModuleRef module, LLVMContextRef llvm, const Machine *machine) {
-    LLVMMemoryBufferRef code = target_emit(ctx, module, machine, LLVMObjectFile);
+    LLVMTargetMachineRef generator = target_generator(ctx, machine);
+    LLVMMemoryBufferRef code = target_emit(ctx, module, generator, LLVMObjectFile);
+    LLVMDisposeTargetMachine(generator);
     LLVMDisposeModule(module);
     LLVMContextDispose(llvm);
     if (!code) return NULL;
@@ -79,8 +82,11 @@ Jit *target_jit_lazy(Ctx *ctx) {
 }
 
 /* Object files of a module from codegen: those of an earlier run, or new ones. */
-static uint32_t make_objects(Ctx *ctx, const TargetCode *code, LLVMModuleRef module,
+static uint32_t make_objects(const Promise *promise, LLVMModuleRef module,
                              LLVMMemoryBufferRef *objects) {
+    Ctx *ctx = promise->ctx;
+    const TargetCode *code = &promise->code;
+    LLVMTargetMachineRef *generator = &promise->jit->generator;
     CacheKey key = {0};
     ctx_enter(ctx, "target");
     if (code->cache) {
@@ -88,8 +94,10 @@ static uint32_t make_objects(Ctx *ctx, const TargetCode *code, LLVMModuleRef mod
         uint32_t n = cache_find(ctx, code->cache, &key, objects);
         if (n) return n;
     }
-    if (!target_optimize(ctx, module, code->machine)) return 0;
-    uint32_t n = target_emit_shares(ctx, module, code->machine, &code->threads, objects);
+    if (!*generator) *generator = target_generator(ctx, code->machine);
+    target_run_passes(ctx, module, *generator);
+    uint32_t n =
+        target_emit_shares(ctx, module, code->machine, *generator, &code->threads, objects);
     if (code->cache && n) cache_keep(ctx, code->cache, &key, n, objects);
     return n;
 }
@@ -100,7 +108,7 @@ static LLVMMemoryBufferRef make_code(const Promise *promise) {
     LLVMMemoryBufferRef codes[TARGET_MOST_SHARES];
     LLVMContextRef llvm = LLVMContextCreate();
     LLVMModuleRef module = promise->code.generate(promise->code.data, llvm);
-    uint32_t n = module ? make_objects(ctx, &promise->code, module, codes) : 0;
+    uint32_t n = module ? make_objects(promise, module, codes) : 0;
     if (module) LLVMDisposeModule(module);
     LLVMContextDispose(llvm);
     LLVMOrcLLJITRef lljit = promise->jit->lljit;
@@ -169,6 +177,7 @@ void target_jit_free(Jit *jit) {
     /* Both hold names of the session's. */
     if (jit->calls) LLVMOrcDisposeLazyCallThroughManager(jit->calls);
     if (jit->stubs) LLVMOrcDisposeIndirectStubsManager(jit->stubs);
+    if (jit->generator) LLVMDisposeTargetMachine(jit->generator);
     LLVMErrorRef error = LLVMOrcDisposeLLJIT(jit->lljit);
     if (error) LLVMConsumeError(error);
     *jit = (Jit){0};

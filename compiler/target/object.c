@@ -10,22 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
-LLVMMemoryBufferRef target_generate(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+LLVMMemoryBufferRef target_generate(LLVMModuleRef module, LLVMTargetMachineRef generator,
                                     LLVMCodeGenFileType type, char **message) {
-    LLVMTargetMachineRef generator = target_generator(ctx, machine);
     LLVMMemoryBufferRef code = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(generator, module, type, message, &code)) code = NULL;
-    LLVMDisposeTargetMachine(generator);
+    if (LLVMTargetMachineEmitToMemoryBuffer(generator, module, type, message, &code)) return NULL;
     return code;
 }
 
-LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, LLVMTargetMachineRef generator,
                                 LLVMCodeGenFileType type) {
     char *message = NULL;
-    LLVMMemoryBufferRef code = target_generate(ctx, module, machine, type, &message);
+    LLVMMemoryBufferRef code = target_generate(module, generator, type, &message);
     if (!code)
-        diag_error(ctx, (Span){0}, "LLVM cannot generate this code for `%s`: %s", machine->triple,
-                   message);
+        diag_error(ctx, (Span){0}, "LLVM cannot generate this code for `%s`: %s",
+                   LLVMGetTarget(module), message);
     LLVMDisposeMessage(message);
     return code;
 }
@@ -34,7 +32,9 @@ LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *m
 static LLVMMemoryBufferRef emit_copy(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
                                      LLVMCodeGenFileType type) {
     LLVMModuleRef copy = LLVMCloneModule(module);
-    LLVMMemoryBufferRef code = target_emit(ctx, copy, machine, type);
+    LLVMTargetMachineRef generator = target_generator(ctx, machine);
+    LLVMMemoryBufferRef code = target_emit(ctx, copy, generator, type);
+    LLVMDisposeTargetMachine(generator);
     LLVMDisposeModule(copy);
     return code;
 }

@@ -20,8 +20,7 @@ const char target_passes[] = "mergefunc,always-inline,globaldce,function("
                              "adce"
                              ")";
 
-bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
-    LLVMTargetMachineRef generator = target_generator(ctx, machine);
+void target_run_passes(Ctx *ctx, LLVMModuleRef module, LLVMTargetMachineRef generator) {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetLoopUnrolling(options, false);
     LLVMPassBuilderOptionsSetLoopVectorization(options, false);
@@ -29,7 +28,12 @@ bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
     LLVMPassBuilderOptionsSetVerifyEach(options, ctx->verify);
     LLVMErrorRef error = LLVMRunPasses(module, target_passes, generator, options);
     LLVMDisposePassBuilderOptions(options);
-    LLVMDisposeTargetMachine(generator);
     if (error) DLC_BUG(ctx, (Span){0}, "%s", LLVMGetErrorMessage(error));
+}
+
+bool target_optimize(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
+    LLVMTargetMachineRef generator = target_generator(ctx, machine);
+    target_run_passes(ctx, module, generator);
+    LLVMDisposeTargetMachine(generator);
     return true;
 }

@@ -6,24 +6,30 @@
 
 #include <llvm-c/TargetMachine.h>
 
-/* How hard LLVM works on machine code. */
-#define TARGET_EFFORT LLVMCodeGenLevelDefault
+/* How hard LLVM works on machine code, and which of its passes do nothing. */
+#define TARGET_EFFORT            LLVMCodeGenLevelDefault
+#define TARGET_ONE_SCHEDULER     "-post-RA-scheduler=0"
+#define TARGET_LOOPS_AS_THEY_ARE "-disable-lsr"
 
-/* LLVM's code generator for the machine; the caller disposes of it. */
+/* LLVM's code generator for the machine, to make once for several modules; the caller disposes of
+ * it. */
 LLVMTargetMachineRef target_generator(Ctx *ctx, const Machine *machine);
+/* Runs target_passes. */
+void target_run_passes(Ctx *ctx, LLVMModuleRef module, LLVMTargetMachineRef generator);
 /* Machine code or assembly in memory; the caller disposes of it. The module is changed on the
  * way. NULL after a message. */
-LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+LLVMMemoryBufferRef target_emit(Ctx *ctx, LLVMModuleRef module, LLVMTargetMachineRef generator,
                                 LLVMCodeGenFileType type);
-
-/* The same with LLVM's message instead of one of the Ctx, which it does not use: for any thread. */
-LLVMMemoryBufferRef target_generate(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
+/* The same with LLVM's message instead of one of the Ctx: for any thread, with its own generator.
+ */
+LLVMMemoryBufferRef target_generate(LLVMModuleRef module, LLVMTargetMachineRef generator,
                                     LLVMCodeGenFileType type, char **message);
 /* Object files, up to TARGET_MOST_SHARES, the first with what is seen of the module from outside.
- * 0 after a message. */
+ * The other threads have generators for the machine of their own. 0 after a message. */
 enum { TARGET_MOST_SHARES = 32 };
 uint32_t target_emit_shares(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
-                            const TargetThreads *threads, LLVMMemoryBufferRef *codes);
+                            LLVMTargetMachineRef generator, const TargetThreads *threads,
+                            LLVMMemoryBufferRef *codes);
 
 /* The passes that target_optimize runs. */
 extern const char target_passes[];

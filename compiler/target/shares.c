@@ -128,7 +128,9 @@ static void emit_share(const void *argument, int64_t part, int64_t worker) {
     if (!LLVMParseBitcodeInContext2(llvm, s->bitcode, &module)) {
         char *message = NULL;
         keep_share(s, module, (uint32_t)part);
-        s->codes[part] = target_generate(s->ctx, module, s->machine, LLVMObjectFile, &message);
+        LLVMTargetMachineRef generator = target_generator(s->ctx, s->machine);
+        s->codes[part] = target_generate(module, generator, LLVMObjectFile, &message);
+        LLVMDisposeTargetMachine(generator);
         LLVMDisposeMessage(message);
         LLVMDisposeModule(module);
     }
@@ -145,7 +147,8 @@ static bool is_large(LLVMModuleRef module) {
 }
 
 uint32_t target_emit_shares(Ctx *ctx, LLVMModuleRef module, const Machine *machine,
-                            const TargetThreads *threads, LLVMMemoryBufferRef *codes) {
+                            LLVMTargetMachineRef generator, const TargetThreads *threads,
+                            LLVMMemoryBufferRef *codes) {
     uint32_t n = threads->parallel && threads->workers > 1 ? (uint32_t)threads->workers + 1 : 1;
     if (n > TARGET_MOST_SHARES) n = TARGET_MOST_SHARES;
     if (n > 1 && is_large(module)) {
@@ -162,6 +165,6 @@ uint32_t target_emit_shares(Ctx *ctx, LLVMModuleRef module, const Machine *machi
         for (uint32_t i = 0; i < n; i++)
             if (codes[i]) LLVMDisposeMemoryBuffer(codes[i]);
     }
-    codes[0] = target_emit(ctx, module, machine, LLVMObjectFile);
+    codes[0] = target_emit(ctx, module, generator, LLVMObjectFile);
     return codes[0] ? 1 : 0;
 }
