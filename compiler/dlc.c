@@ -155,6 +155,9 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                                       .nsettings = (uint32_t)options->nsettings},
                              .f64 = options->f64,
                              .bf16 = options->bf16 && !options->f64,
+                             .winograd = options->winograd == DLC_WINOGRAD_OFF ? 0
+                                         : options->winograd == DLC_WINOGRAD_4 ? 4
+                                                                               : 2,
                              .inference = options->inference,
                              .at_once = options->at_once,
                              .workers = options->threads > 1 ? options->threads : 1,

@@ -66,6 +66,11 @@ typedef struct DlcSetting {
     double value;
 } DlcSetting;
 
+/* Convolutions with a window of 3 x 3 by Winograd's algorithm, where it is predicted to be faster:
+ * with tiles of 2 x 2 places, whose rounding errors are about those of the sums as written (the
+ * default); also with 4 x 4, whose are about ten times larger; or not at all. */
+typedef enum DlcWinograd { DLC_WINOGRAD_2, DLC_WINOGRAD_4, DLC_WINOGRAD_OFF } DlcWinograd;
+
 typedef struct DlcOptions {
     const char *model;          /* NULL: the only one, or the last */
     int64_t batch;              /* 0: what the train block says, else 64 */
@@ -75,8 +80,9 @@ typedef struct DlcOptions {
     int64_t threads; /* that may run parts of a function at the same time; 0: one */
     /* Threads to compile with, which must outlive the session; NULL: the calling one alone. */
     const DlrtParallel *parallel;
-    bool f64;                 /* compile for double precision */
-    bool bf16;                /* products of numbers that are rounded to bf16; none with f64 */
+    bool f64;  /* compile for double precision */
+    bool bf16; /* products of numbers that are rounded to bf16; none with f64 */
+    DlcWinograd winograd;
     bool inference;           /* no training functions */
     bool at_once;             /* dlc_compile: all functions now, not when they are called */
     const char *triple, *cpu; /* NULL: this machine */

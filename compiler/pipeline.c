@@ -53,6 +53,7 @@ PlanOptions pipeline_plan_options(const PipelineOptions *options) {
     return (PlanOptions){.f64 = options->f64,
                          .bf16 = options->bf16,
                          .pairs = machine->has_bf16,
+                         .winograd = options->winograd,
                          .vector_bytes = machine->vector_bytes,
                          .l1_bytes = machine->l1_bytes,
                          .l2_bytes = machine->l2_bytes,

@@ -13,7 +13,8 @@
 typedef struct PipelineOptions {
     SemaOptions sema;
     bool f64, bf16;
-    bool inference; /* no training functions */
+    uint32_t winograd; /* the largest tile; 0: none */
+    bool inference;    /* no training functions */
     bool at_once; /* machine code of all functions together, not of each when it is first called */
     int64_t workers;
     TargetThreads threads;

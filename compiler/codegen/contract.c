@@ -294,15 +294,7 @@ static void choose_stores(Contract *c) {
     if (!c->by_loop) return;
     uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
     uint32_t reals = c->rows * width;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b), entry = LLVMGetEntryBasicBlock(g->fn);
-    LLVMValueRef first = LLVMGetFirstInstruction(entry);
-    if (first)
-        LLVMPositionBuilderBefore(g->b, first);
-    else
-        LLVMPositionBuilderAtEnd(g->b, entry);
-    c->spill = LLVMBuildAlloca(g->b, LLVMArrayType2(g->real, reals), "tile");
-    LLVMSetAlignment(c->spill, (unsigned)g->machine->vector_bytes);
-    LLVMPositionBuilderAtEnd(g->b, here);
+    c->spill = gen_local(g, reals, "tile");
 }
 
 /* ---- loops -------------------------------------------------------------------------------------

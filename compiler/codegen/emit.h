@@ -81,6 +81,8 @@ LLVMValueRef gen_element_address(Gen *g, LLVMTypeRef element, LLVMValueRef base,
                                  LLVMValueRef offset); /* base + offset elements */
 /* The same for a known number of elements; what is at 0 is the base itself. */
 LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t elements);
+/* Room for so many reals while the function runs, aligned as a vector. */
+LLVMValueRef gen_local(Gen *g, uint32_t reals, const char *name);
 /* Consecutive elements, aligned as one element. Lanes where mask is false are not touched; they
  * read as `otherwise` (NULL: anything). mask may be NULL: all lanes. */
 LLVMValueRef gen_load(Gen *g, LLVMTypeRef element, LLVMValueRef address, uint32_t lanes,
@@ -223,6 +225,7 @@ void kernel_map(Gen *g, const Kernel *k);      /* map.c */
 void kernel_reduce(Gen *g, const Kernel *k);   /* reduce.c */
 void kernel_scatter(Gen *g, const Kernel *k);  /* reduce.c */
 void kernel_contract(Gen *g, const Kernel *k); /* contract.c */
+void kernel_winograd(Gen *g, const Kernel *k); /* winograd.c */
 /* What a step of a SCAN computes once for all times. */
 void kernel_before(Gen *g, const Kernel *k);
 void kernel_scan(Gen *g, const Kernel *k); /* scan.c */

@@ -200,6 +200,19 @@ LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t e
     return elements ? gen_element_address(g, element, base, gen_i64(g, elements)) : base;
 }
 
+LLVMValueRef gen_local(Gen *g, uint32_t reals, const char *name) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b), entry = LLVMGetEntryBasicBlock(g->fn);
+    LLVMValueRef first = LLVMGetFirstInstruction(entry);
+    if (first)
+        LLVMPositionBuilderBefore(g->b, first);
+    else
+        LLVMPositionBuilderAtEnd(g->b, entry);
+    LLVMValueRef local = LLVMBuildAlloca(g->b, LLVMArrayType2(g->real, reals), name);
+    LLVMSetAlignment(local, (unsigned)g->machine->vector_bytes);
+    LLVMPositionBuilderAtEnd(g->b, here);
+    return local;
+}
+
 /* The masked intrinsics take the alignment as an argument up to LLVM 21 and as an attribute of the
  * pointer from 22 on. Both forms are told apart by the number of parameters. */
 static LLVMValueRef masked_call(Gen *g, const char *name, LLVMTypeRef vector, LLVMTypeRef address,
@@ -409,7 +422,12 @@ void kernel_generate(Gen *g, const Kernel *k) {
     switch (k->kind) {
     case KERNEL_MAP: kernel_map(g, k); break;
     case KERNEL_REDUCE: kernel_reduce(g, k); break;
-    case KERNEL_CONTRACT: kernel_contract(g, k); break;
+    case KERNEL_CONTRACT:
+        if (k->winograd.tile)
+            kernel_winograd(g, k);
+        else
+            kernel_contract(g, k);
+        break;
     case KERNEL_SCATTER: kernel_scatter(g, k); break;
     case KERNEL_SCAN: kernel_scan(g, k); break;
     case KERNEL_NEST: kernel_nest(g, k); break;

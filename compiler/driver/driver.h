@@ -22,6 +22,7 @@ typedef struct Options {
     int64_t epochs, steps, batch, count, folds, patience, threads; /* 0: not given */
     uint64_t seed;
     bool has_seed;
+    DlcWinograd winograd;
     double tolerance;       /* 0: not given */
     const char *png, *port; /* predict */
     /* generate */

@@ -98,6 +98,7 @@ DlcOptions compile_options(const Options *options) {
                         .nsettings = options->nsettings,
                         .f64 = options->f64,
                         .bf16 = options->bf16,
+                        .winograd = options->winograd,
                         .inference = options->inference,
                         .triple = options->triple,
                         .cpu = options->cpu,

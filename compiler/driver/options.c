@@ -16,6 +16,7 @@ typedef enum OptionKind {
     OPT_NUMBER,
     OPT_TEMPERATURE,
     OPT_SHARE,
+    OPT_WINOGRAD,
     OPT_SETTING, /* one value */
     OPT_TRIALS   /* one, or several to compare */
 } OptionKind;
@@ -96,6 +97,9 @@ static const Option table[] = {
      "double precision"},
     {"--bf16", OPT_FLAG, FIELD(bf16), " compile train eval predict generate bench ", NULL,
      "multiply numbers rounded to bf16; sums, parameters and updates stay in single precision"},
+    {"--winograd", OPT_WINOGRAD, FIELD(winograd),
+     " compile train eval predict generate gradcheck bench ", "TILE",
+     "3 x 3 convolutions in tiles of 2 (default), also 4 (less exact), or off"},
     {"--compare", OPT_TEXT, FIELD(compare), " bench ", "FILE",
      "the --json output of another run: how many times faster this one is"},
     {"--tolerance", OPT_NUMBER, FIELD(tolerance), " gradcheck ", "X",
@@ -173,6 +177,17 @@ static bool parse_number(const char *text, double *out) {
     return end != text && !*end && isfinite(*out);
 }
 
+static bool parse_winograd(const char *text, DlcWinograd *out) {
+    static const char *const words[] = {
+        [DLC_WINOGRAD_2] = "2", [DLC_WINOGRAD_4] = "4", [DLC_WINOGRAD_OFF] = "off"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(text, words[i]) == 0) {
+            *out = (DlcWinograd)i;
+            return true;
+        }
+    return false;
+}
+
 static bool add_setting(DlcSetting **list, size_t *count, const char *text, size_t length,
                         double value) {
     DlcSetting *grown = realloc(*list, (*count + 1) * sizeof *grown);
@@ -236,6 +251,10 @@ static bool store(const Option *option, const char *text, Options *options) {
                 text);
         return false;
     }
+    case OPT_WINOGRAD:
+        if (parse_winograd(text, (DlcWinograd *)field)) return true;
+        fprintf(stderr, "dlc: %s wants 2, 4 or off, got `%s`\n", option->name, text);
+        return false;
     case OPT_SETTING: return parse_setting(text, false, options);
     case OPT_TRIALS: return parse_setting(text, true, options);
     }

@@ -44,6 +44,7 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     plan_fuse(&p);
     plan_kernels(&p);
     plan_partial(&p);
+    plan_winograd(&p);
     plan_split(&p);
     plan_buffers(&p, inputs, ninputs, layout);
     return p.f;

@@ -89,6 +89,17 @@ typedef struct Blocking {
     int64_t kept_at, kept_bytes;
 } Blocking;
 
+/* A contraction with a window of 3 x 3 places by Winograd's algorithm:
+ * result[batch, out, i, j] = sum over in, u, v of sliding[batch, in, i + u, j + v] * filter[out,
+ * in, u, v], in any order of dimensions, and u and v may run backwards. */
+typedef struct Winograd {
+    uint32_t tile; /* places of a tile, in both directions: 2 or 4; 0: the sum is done as written */
+    uint32_t rows, columns; /* tiles that are done together; vectors of `out` */
+    Index *batch, *places[2], *taps[2], *in, *out;
+    const Expr *sliding, *filter;
+    bool is_possible; /* it could be done so, whether it pays or not */
+} Winograd;
+
 typedef struct Kernel Kernel;
 struct Kernel {
     KernelKind kind;
@@ -106,6 +117,7 @@ struct Kernel {
     uint32_t nalso;
     Roles roles;       /* CONTRACT */
     Blocking blocking; /* CONTRACT */
+    Winograd winograd; /* CONTRACT; its workspace is that of `blocking` */
     Store *stores;
     uint32_t nstores;
     /* SCATTER: result[.., row, ..] where dim scatter_dim is given by `row` */
@@ -177,12 +189,14 @@ typedef struct PlanOptions {
     bool pairs;           /* the machine multiplies pairs of bf16 at once */
     int64_t vector_bytes; /* 64, 32, 16 */
     int64_t l1_bytes, l2_bytes;
-    int64_t workers; /* threads; 0: one */
-    bool split_all;  /* for tests: every kernel that can be divided is, however small */
-    bool nest_all;   /* for tests: whatever can be a nest is one, however small */
-    bool rows_all;   /* for tests: the same of nests of blocks of rows with contractions */
-    bool blocks_all; /* for tests: products are done in blocks, however small */
-    bool pairs_all;  /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
+    uint32_t winograd; /* the largest tile that may be used; 0: none */
+    int64_t workers;   /* threads; 0: one */
+    bool split_all;    /* for tests: every kernel that can be divided is, however small */
+    bool nest_all;     /* for tests: whatever can be a nest is one, however small */
+    bool rows_all;     /* for tests: the same of nests of blocks of rows with contractions */
+    bool blocks_all;   /* for tests: products are done in blocks, however small */
+    bool winograd_all; /* for tests: with the largest tile wherever it is possible */
+    bool pairs_all;    /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
 } PlanOptions;
 
 Layout *plan_layout(Ctx *ctx, Tensor *const *params, uint32_t nparams, Tensor *const *states,

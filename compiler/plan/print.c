@@ -80,6 +80,12 @@ static void put_reduction(Printer *p, const char *indent) {
 
 static void put_blocking(Printer *p, const char *indent) {
     const Blocking *b = &p->kernel->blocking;
+    const Winograd *w = &p->kernel->winograd;
+    if (w->tile)
+        text_printf(p->out, "%s  by Winograd's algorithm, tiles of %u x %u, %u at a time\n", indent,
+                    w->tile, w->tile, w->rows);
+    else if (w->is_possible)
+        text_printf(p->out, "%s  as written: Winograd's algorithm would not be faster\n", indent);
     if (b->pair) text_printf(p->out, "%s  in pairs along %s\n", indent, b->pair->name);
     if (b->turns)
         text_printf(p->out, "%s  in blocks of %lld turns of %s\n", indent, (long long)b->turns,

@@ -13,6 +13,7 @@
  *   rounding.c  what lies in memory as bf16
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   partial.c   long sums over the examples, in parts
+ *   winograd.c  windows of 3 x 3 by Winograd's algorithm
  *   split.c     the division of kernels among threads
  *   blocking.c  how contractions use the caches
  *   pairs.c     which of them multiply pairs of bf16
@@ -166,6 +167,9 @@ void plan_nest(Planner *p);
 void plan_rounding(Planner *p);
 void plan_kernels(Planner *p);
 void plan_partial(Planner *p);
+void plan_winograd(Planner *p);
+/* What one that is done so is predicted to take, without what its stores compute. */
+double plan_winograd_cycles(const Planner *p, const Kernel *k, const Winograd *w);
 void plan_split(Planner *p);
 void plan_buffers(Planner *p, Tensor *const *inputs, uint32_t ninputs, const Layout *layout);
 

@@ -315,6 +315,7 @@ void plan_vector(Planner *p, Kernel *k) {
 
 /* Two multiply-adds of vectors a cycle, of pairs or not, and what is lost around them. */
 static double contraction_cycles(Planner *p, const Kernel *k) {
+    if (k->winograd.tile) return plan_winograd_cycles(p, k, &k->winograd);
     double points = plan_points(p, k->free, k->nfree) * plan_points(p, k->over, k->nover);
     if (k->blocking.pair) points /= 2;
     return 1.2 * points / (2.0 * (double)(k->vector ? p->lanes : 1));

@@ -89,6 +89,10 @@ static void consider_side(Choice *c, Index *const *indices, uint32_t n, const Ex
 
 static void consider_contraction(Choice *c) {
     const Roles *r = &c->kernel->roles;
+    if (c->kernel->winograd.tile) {
+        consider(c, c->kernel->winograd.batch, 1, 1);
+        return;
+    }
     for (uint32_t i = 0; i < r->nbatch; i++)
         consider(c, r->batch[i], r->batch[i] == c->kernel->vector ? 2 * c->p->lanes : 1,
                  1 + own_examples - 0.01 * i);

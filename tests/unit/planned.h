@@ -34,7 +34,8 @@ typedef struct Rig {
     const Machine *machine;
     Function *f;
     const Layout *layout;
-    char *text; /* the printed plan, when kept */
+    char *text;                /* the printed plan, when kept */
+    void *results[RIG_ARRAYS]; /* of the run */
 } Rig;
 
 /* Is every kernel divided, and are the last parts run first? How many were. */
@@ -43,6 +44,11 @@ static int64_t rig_divided;
 /* Pairs of bf16 wherever they can be, on a machine that has them? How many contractions had. */
 static bool rig_pairs;
 static int64_t rig_paired;
+
+/* The tile of Winograd's algorithm, wherever it is possible; 0: none. How many contractions had it.
+ */
+static uint32_t rig_winograd;
+static int64_t rig_wound;
 
 static void rig_open(Rig *r, const char *what, int64_t n, int64_t max_batch, bool f64) {
     memset(r, 0, sizeof *r);
@@ -117,7 +123,7 @@ static void rig_root(Rig *r, Tensor *tensor) {
     vec_push(r->ctx.arena, &r->m->roots, root);
 }
 
-static void rig_update(Rig *r, Tensor *target, Tensor *value) {
+static inline void rig_update(Rig *r, Tensor *target, Tensor *value) {
     Update update = {target, value};
     vec_push(r->ctx.arena, &r->m->updates, update);
 }
@@ -217,6 +223,8 @@ static void rig_plan(Rig *r) {
                            .vector_bytes = r->machine->vector_bytes,
                            .l1_bytes = r->machine->l1_bytes,
                            .l2_bytes = r->machine->l2_bytes,
+                           .winograd = rig_winograd,
+                           .winograd_all = rig_winograd > 0,
                            .workers = RIG_WORKERS,
                            .split_all = rig_divides,
                            .nest_all = r->nest_all,
@@ -228,6 +236,7 @@ static void rig_plan(Rig *r) {
     Text text = text_new(r->ctx.arena);
     plan_print(&r->ctx, &text, r->f);
     for (const char *at = text_string(&text); (at = strstr(at, "in pairs")); at++) rig_paired++;
+    for (const char *at = text_string(&text); (at = strstr(at, "by Winograd")); at++) rig_wound++;
     if (getenv("PLAN")) puts(text_string(&text));
     if (r->keep_text) r->text = strdup(text_string(&text));
 }
@@ -306,6 +315,7 @@ static void rig_run(Rig *r) {
                      .arena = rig_memory(r->f->arena_bytes, 64),
                      .parallel = rig_divides ? &parallel : NULL};
     function(&call);
+    memcpy(r->results, run.results, sizeof run.results);
     rig_check(r, &run, &values);
     target_jit_free(jit);
 }
