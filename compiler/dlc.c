@@ -165,6 +165,10 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              /* Nothing is verified in what an earlier run made. */
                              .cache = options->verify ? NULL : options->cache,
                              .machine = target_machine(ctx, options->triple, options->cpu)};
+    if (out->bf16 && out->machine && !out->machine->has_bf16)
+        diag_warning(ctx, (Span){0, 0},
+                     "`%s` does not multiply pairs of bf16: its products are of single precision",
+                     out->machine->cpu);
     return out->machine && ctx->diags.errors == errors;
 }
 

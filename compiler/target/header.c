@@ -73,11 +73,22 @@ static const char *rounded_text(const DlrtModel *m) {
     return "";
 }
 
+/* `a.b` and `a_b` are different tensors: the name of the second one gets a number. */
+static const char *unused_name(Ctx *ctx, Map *used, const char *name) {
+    Sym unused = sym(ctx, name);
+    for (uint32_t i = 2; map_has(used, unused); i++)
+        unused = sym(ctx, arena_printf(ctx->arena, "%s_%u", name, i));
+    map_set(ctx->arena, used, unused, ctx);
+    return unused;
+}
+
 static void put_places(Header *h, const char *what, const DlrtTensor *tensors, uint32_t n) {
+    Map used = {0};
     for (uint32_t i = 0; i < n; i++) {
         const DlrtTensor *t = &tensors[i];
-        text_printf(h->out, "#define %s_%s_%s %lld /* %s", h->macro, what,
-                    target_identifier(h->ctx, t->name), (long long)t->offset, t->name);
+        const char *name = unused_name(h->ctx, &used, target_identifier(h->ctx, t->name));
+        text_printf(h->out, "#define %s_%s_%s %lld /* %s", h->macro, what, name,
+                    (long long)t->offset, t->name);
         put_shape(h->out, t->rank, t->dims);
         text_put(h->out, t->rounded ? ", bf16 */\n" : " */\n");
     }
