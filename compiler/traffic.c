@@ -20,6 +20,7 @@ typedef struct Traffic {
     const Function *f;
     const Kernel *kernel; /* of which expressions are looked at: a step of a recurrence, too */
     const Index *time;
+    double around; /* turns of the nest around, each of which touches a piece of its own */
     double points; /* at which the expression is evaluated */
     Vec(Access) accesses;
 } Traffic;
@@ -68,9 +69,10 @@ static void add_expression(Traffic *t, const Expr *e) {
 }
 
 static void add_kernel(Traffic *t, const Kernel *k) {
-    double free = points_of(t, k->free, k->nfree), over = points_of(t, k->over, k->nover);
+    double free = t->around * points_of(t, k->free, k->nfree);
+    double over = points_of(t, k->over, k->nover);
     t->kernel = k;
-    t->points = k->kind == KERNEL_SCATTER ? over : free * over;
+    t->points = k->kind == KERNEL_SCATTER ? t->around * over : free * over;
     add_expression(t, k->body);
     add_expression(t, k->row);
     t->points = free;
@@ -79,8 +81,13 @@ static void add_kernel(Traffic *t, const Kernel *k) {
         add_access(t, k->stores[i].tensor, true, true);
     }
     t->time = k->time;
+    /* A blocked index is one of the steps. */
+    if (k->kind == KERNEL_NEST) t->around = points_of(t, k->free, k->nfree - (k->block > 0));
     for (uint32_t i = 0; i < k->nsteps; i++) add_kernel(t, k->steps[i]);
-    if (k->nsteps) t->time = NULL;
+    if (k->nsteps) {
+        t->time = NULL;
+        t->around = 1;
+    }
 }
 
 /* What a recurrence touches at one time is the distance of what it touches at every time. */
@@ -127,7 +134,7 @@ void traffic_of(Ctx *ctx, const Function *f, DlcBenchKernel *kernels) {
     Clock clock = {0};
     for (int turn = 0; turn < 2; turn++) { /* the second finds what the first left */
         for (uint32_t i = 0; i < f->kernels.len; i++) {
-            Traffic t = {.ctx = ctx, .f = f};
+            Traffic t = {.ctx = ctx, .f = f, .around = 1};
             add_kernel(&t, f->kernels.at[i]);
             set_inner_distances(&t, f->kernels.at[i]);
             put_touches(ctx, &t, &clock, &kernels[i]);

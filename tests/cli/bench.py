@@ -102,6 +102,16 @@ def check_inference(dlc, model):
     expect(re.search(r"^d\.y.* forward +contract +5 .* %$", done.stdout, re.M), done.stdout)
 
 
+def check_nest(dlc, model):
+    """A nest touches what all its turns do."""
+    model.write_text("model rows {\n    input x[64, 256]\n    output y = x -> layer_norm\n}\n")
+    done = run(dlc, "bench", model, "--inference", "--batch", "40", "--json")
+    expect(done.returncode == 0, f"{done}")
+    nests = [k for k in json.loads(done.stdout)["kernels"] if k["kind"] == "nest"]
+    written = 40 * 64 * 256 * 4
+    expect(nests and all(2 * written < k["bytes"] < 5 * written for k in nests), f"{nests}")
+
+
 def main():
     dlc, folder = sys.argv[1], pathlib.Path(sys.argv[3])
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +131,7 @@ def main():
     check_parts(kernels)
     check_compare(dlc, model, old, kernels)
     check_inference(dlc, model)
+    check_nest(dlc, folder / "rows.dl")
     print("\n".join(failures) or "bench says what the plan says")
     return bool(failures)
 
