@@ -32,6 +32,29 @@ static LLVMValueRef further(const Pack *pack, LLVMValueRef address, int64_t elem
     return gen_ahead(pack->c->g, pack->operand->unit, address, elements);
 }
 
+/* ---- one step at a time
+ * ----------------------------------------------------------------------------- */
+
+static LLVMValueRef pack_step(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
+    Gen *g = pack->c->g;
+    uint32_t lanes = pack->lanes;
+    LLVMTypeRef unit = pack->operand->unit;
+    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
+    for (uint32_t v = 0; v < pack->count; v++) {
+        LLVMValueRef mask = v + 1 == pack->count ? pack->mask : NULL, value;
+        LLVMValueRef first = further(pack, from, pack->stride * v * lanes);
+        if (pack->stride == 1) {
+            value = gen_load(g, unit, first, lanes, mask, mask ? zero : NULL);
+        } else {
+            LLVMValueRef distances = gen_iota(g, g->i64, lanes, pack->stride);
+            LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
+            value = gen_gather(g, unit, addresses, lanes, mask, mask ? zero : NULL);
+        }
+        gen_store(g, ahead(pack, to, v * lanes), gen_real(g, value), NULL);
+    }
+    return ahead(pack, to, pack->width);
+}
+
 /* ---- transposed
  * ------------------------------------------------------------------------------------ */
 
@@ -71,24 +94,35 @@ static Pick separated(const Gen *g, uint32_t lanes, uint32_t size) {
     return pick;
 }
 
-/* Of a square of vectors. Blocks of 128 bits are transposed in themselves, and then as blocks:
- * these exchanges are single instructions without a table of lanes. */
-void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
-    uint32_t size = g->f64_real ? 2 : 4, half = lanes / 2;
-    if (size > lanes) size = lanes;
+/* Reals in 128 bits: exchanges within these, and of these, are single instructions without a table
+ * of lanes. */
+static uint32_t block_size(const Gen *g, uint32_t lanes) {
+    uint32_t size = g->f64_real ? 2 : 4;
+    return size < lanes ? size : lanes;
+}
+
+/* Of n vectors the blocks of `size` lanes, `size` of them below each other, are transposed. */
+static void transpose_blocks(Gen *g, LLVMValueRef *v, uint32_t n, uint32_t lanes, uint32_t size) {
     LLVMValueRef next[CONTRACT_MAX_LANES];
     Pick pick = interleaved(g, lanes, size);
     for (uint32_t stage = 1; stage < size; stage *= 2) {
-        for (uint32_t i = 0; i < half; i++) {
+        for (uint32_t i = 0; i < n / 2; i++) {
             uint32_t at = i / (size / 2) * size + i % (size / 2);
             LLVMValueRef x = v[at], y = v[at + size / 2];
             exchange(g, &x, &y, &pick, lanes);
             next[2 * i] = x;
             next[2 * i + 1] = y;
         }
-        for (uint32_t i = 0; i < lanes; i++) v[i] = next[i];
+        for (uint32_t i = 0; i < n; i++) v[i] = next[i];
     }
-    pick = separated(g, lanes, size);
+}
+
+/* Of a square of vectors: blocks are transposed in themselves, and then as blocks. */
+void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
+    uint32_t size = block_size(g, lanes), half = lanes / 2;
+    LLVMValueRef next[CONTRACT_MAX_LANES];
+    transpose_blocks(g, v, lanes, lanes, size);
+    Pick pick = separated(g, lanes, size);
     for (uint32_t stage = size; stage < lanes; stage *= 2) {
         for (uint32_t i = 0; i < half; i++) {
             uint32_t at = i / size * 2 * size + i % size;
@@ -101,126 +135,126 @@ void contract_transpose(Gen *g, LLVMValueRef *v, uint32_t lanes) {
     }
 }
 
-/* pack(from, to, stride, width): a whole square, whose lines are `stride` units apart where they
- * lie and `width` reals in the panel. One for all kernels: shuffles take longest of all to compile.
- */
-static LLVMValueRef square_function(const Pack *pack) {
-    Contract *c = pack->c;
-    uint32_t lanes = pack->lanes;
+/* n vectors, a power of two, as one. */
+static LLVMValueRef side_by_side(Gen *g, LLVMValueRef *v, uint32_t n) {
+    LLVMValueRef all[CONTRACT_MAX_LANES];
+    for (uint32_t lanes = gen_lanes_of(LLVMTypeOf(v[0])); n > 1; n /= 2, lanes *= 2) {
+        for (uint32_t l = 0; l < 2 * lanes; l++) all[l] = gen_i32(g, l);
+        LLVMValueRef both = LLVMConstVector(all, 2 * lanes);
+        for (uint32_t i = 0; i < n / 2; i++)
+            v[i] = LLVMBuildShuffleVector(g->b, v[2 * i], v[2 * i + 1], both, "");
+    }
+    return v[0];
+}
+
+/* lines[i]: how far line i is from the first one. As many steps as a block has lanes, of all lines:
+ * a vector gets a block of each `size`th line, so that transposing the blocks puts the lines side
+ * by side. */
+static void load_steps(Gen *g, const Pack *pack, LLVMValueRef from, const LLVMValueRef *lines,
+                       LLVMValueRef *steps, uint32_t size) {
+    LLVMValueRef block[CONTRACT_MAX_LANES];
     LLVMTypeRef unit = pack->operand->unit;
-    LLVMTypeRef types[] = {c->g->ptr, c->g->ptr, c->g->i64, c->g->i64};
-    const char *name = arena_printf(c->g->ctx->arena, "pack%u%s", lanes,
-                                    unit != c->g->real ? ".short"
-                                    : c->g->f64_real   ? ".double"
-                                                       : "");
-    Gen inner = *c->g, *g = &inner;
-    LLVMValueRef line[CONTRACT_MAX_LANES];
-    if (gen_shared(g, name, g->void_, types, 4)) return g->fn;
-    LLVMValueRef from = LLVMGetParam(g->fn, 0), to = LLVMGetParam(g->fn, 1);
-    for (uint32_t i = 0; i < lanes; i++) {
-        line[i] = gen_real(g, gen_load(g, unit, from, lanes, NULL, NULL));
-        from = gen_element_address(g, unit, from, LLVMGetParam(g->fn, 2));
+    uint32_t nblocks = pack->lanes / size;
+    for (uint32_t r = 0; r < size; r++) {
+        for (uint32_t i = 0; i < nblocks; i++) {
+            LLVMValueRef at = gen_element_address(g, unit, from, lines[i * size + r]);
+            block[i] = gen_real(g, gen_load(g, unit, at, size, NULL, NULL));
+        }
+        steps[r] = side_by_side(g, block, nblocks);
     }
-    contract_transpose(g, line, lanes);
-    for (uint32_t i = 0; i < lanes; i++) {
-        gen_store(g, to, line[i], NULL);
-        to = gen_element_address(g, g->real, to, LLVMGetParam(g->fn, 3));
+    transpose_blocks(g, steps, size, pack->lanes, size);
+}
+
+enum { LINES_FROM, LINES_TO, LINES_STRIDE, LINES_WIDTH, LINES_STEPS, LINES_LAST, LINES_PARAMS };
+
+/* Distances of the lines; some: behind the last one there is the last one, again. */
+static void find_lines(Gen *g, const Pack *pack, bool some, LLVMValueRef *lines) {
+    LLVMValueRef last = LLVMGetParam(g->fn, LINES_LAST);
+    for (uint32_t i = 0; i < pack->lanes; i++) {
+        LLVMValueRef line = gen_i64(g, i);
+        if (some) {
+            LLVMValueRef is_there = LLVMBuildICmp(g->b, LLVMIntSLT, line, last, "");
+            line = LLVMBuildSelect(g->b, is_there, line, last, "");
+        }
+        lines[i] = LLVMBuildMul(g->b, line, LLVMGetParam(g->fn, LINES_STRIDE), "");
     }
+}
+
+/* pack(from, to, stride, width, steps, last): lines that are `stride` units apart where they lie
+ * and `width` reals in the panel, for a multiple of a block's steps; some: only those up to `last`,
+ * the others are zero. One for all kernels, and in it a loop: shuffles take longest of all to
+ * compile. */
+static LLVMValueRef lines_function(const Pack *pack, bool some) {
+    const Gen *outer = pack->c->g;
+    uint32_t lanes = pack->lanes, size = block_size(outer, lanes);
+    LLVMTypeRef unit = pack->operand->unit;
+    LLVMTypeRef types[LINES_PARAMS] = {outer->ptr, outer->ptr, outer->i64,
+                                       outer->i64, outer->i64, outer->i64};
+    const char *kind = unit != outer->real ? ".short" : outer->f64_real ? ".double" : "";
+    const char *name =
+        arena_printf(outer->ctx->arena, "pack%u%s%s", lanes, kind, some ? ".some" : "");
+    Gen inner = *outer, *g = &inner;
+    LLVMValueRef steps[CONTRACT_MAX_LANES], lines[CONTRACT_MAX_LANES], mask = NULL;
+    if (gen_shared(g, name, g->void_, types, LINES_PARAMS)) return g->fn;
+    find_lines(g, pack, some, lines);
+    LLVMValueRef count = LLVMBuildAdd(g->b, LLVMGetParam(g->fn, LINES_LAST), gen_i64(g, 1), "");
+    if (some) mask = gen_lane_mask(g, count, lanes);
+    Loop loop =
+        loop_begin(g, gen_i64(g, 0), LLVMGetParam(g->fn, LINES_STEPS), gen_i64(g, size), "steps");
+    LLVMValueRef from = loop_carry(g, &loop, LLVMGetParam(g->fn, LINES_FROM));
+    LLVMValueRef to = loop_carry(g, &loop, LLVMGetParam(g->fn, LINES_TO));
+    load_steps(g, pack, from, lines, steps, size);
+    for (uint32_t i = 0; i < size; i++) {
+        LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(steps[i]));
+        gen_store(g, to, mask ? LLVMBuildSelect(g->b, mask, steps[i], zero, "") : steps[i], NULL);
+        to = gen_element_address(g, g->real, to, LLVMGetParam(g->fn, LINES_WIDTH));
+    }
+    LLVMValueRef next[] = {gen_ahead(g, unit, from, size), to};
+    loop_end(g, &loop, next, NULL);
     LLVMBuildRetVoid(g->b);
     LLVMDisposeBuilder(g->b);
     return g->fn;
 }
 
-static void pack_whole_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v) {
+/* So many steps of the last sum, a multiple of a block's, of vector v. */
+static void pack_lines(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v,
+                       LLVMValueRef steps) {
     Gen *g = pack->c->g;
-    LLVMValueRef fn = square_function(pack);
-    LLVMValueRef args[] = {further(pack, from, pack->stride * v * pack->lanes),
-                           ahead(pack, to, v * pack->lanes), gen_i64(g, pack->stride),
-                           gen_i64(g, pack->width)};
-    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+    uint32_t valid = v + 1 == pack->count && pack->valid ? pack->valid : pack->lanes;
+    LLVMValueRef fn = lines_function(pack, pack->last_line || valid < pack->lanes);
+    LLVMValueRef args[LINES_PARAMS] = {
+        [LINES_FROM] = further(pack, from, pack->stride * v * pack->lanes),
+        [LINES_TO] = ahead(pack, to, v * pack->lanes),
+        [LINES_STRIDE] = gen_i64(g, pack->stride),
+        [LINES_WIDTH] = gen_i64(g, pack->width),
+        [LINES_STEPS] = steps,
+        [LINES_LAST] = pack->last_line ? pack->last_line : gen_i64(g, valid - 1)};
+    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, LINES_PARAMS, "");
 }
 
-/* How far line i is from the first one. Behind the last line there is the last line, again. */
-static LLVMValueRef line_offset(const Pack *pack, uint32_t i) {
+/* The last sum, along which the operand is adjacent: in blocks, and what is left step by step. */
+static LLVMValueRef pack_blocks(const Pack *pack, LLVMValueRef from, LLVMValueRef to,
+                                const Axis *axis) {
     Gen *g = pack->c->g;
-    LLVMValueRef line = gen_i64(g, i);
-    if (pack->last_line) {
-        LLVMValueRef is_there = LLVMBuildICmp(g->b, LLVMIntSLT, line, pack->last_line, "");
-        line = LLVMBuildSelect(g->b, is_there, line, pack->last_line, "");
-    }
-    return LLVMBuildMul(g->b, line, gen_i64(g, pack->stride), "");
-}
-
-/* A square of vector v: `lanes` steps of the last sum from `from` on, to the panel at `to`; or as
- * many as the mask has. */
-static void pack_square(const Pack *pack, LLVMValueRef from, LLVMValueRef to, uint32_t v,
-                        LLVMValueRef mask, uint32_t steps) {
-    Gen *g = pack->c->g;
-    uint32_t lanes = pack->lanes;
-    LLVMValueRef line[CONTRACT_MAX_LANES];
-    LLVMTypeRef unit = pack->operand->unit;
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
-    uint32_t valid = v + 1 == pack->count && pack->valid ? pack->valid : lanes;
-    if (!mask && valid == lanes && !pack->last_line && lanes >= 8) {
-        pack_whole_square(pack, from, to, v);
-        return;
-    }
-    for (uint32_t i = 0; i < lanes; i++) {
-        line[i] = LLVMConstNull(gen_vector(g, g->real, lanes));
-        if (i >= valid) continue;
-        LLVMValueRef at = gen_element_address(g, unit, from, line_offset(pack, v * lanes + i));
-        line[i] = gen_real(g, gen_load(g, unit, at, lanes, mask, mask ? zero : NULL));
-    }
-    contract_transpose(g, line, lanes);
-    for (uint32_t i = 0; i < steps; i++)
-        gen_store(g, ahead(pack, to, i * pack->width + v * lanes), line[i], NULL);
-}
-
-/* The last sum, along which the operand is adjacent. */
-static LLVMValueRef pack_squares(const Pack *pack, LLVMValueRef from, LLVMValueRef to,
-                                 const Axis *axis) {
-    Gen *g = pack->c->g;
-    uint32_t lanes = pack->lanes;
-    LLVMValueRef rest = LLVMBuildURem(g->b, axis->extent, gen_i64(g, lanes), "");
+    uint32_t size = block_size(g, pack->lanes);
+    LLVMValueRef rest = LLVMBuildURem(g->b, axis->extent, gen_i64(g, size), "");
     LLVMValueRef full = LLVMBuildSub(g->b, axis->extent, rest, "");
-    Loop loop = loop_begin(g, gen_i64(g, 0), full, gen_i64(g, lanes), "pack");
-    LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
-    for (uint32_t v = 0; v < pack->count; v++) pack_square(pack, source, target, v, NULL, lanes);
-    LLVMValueRef next[] = {further(pack, source, lanes), ahead(pack, target, lanes * pack->width)};
-    LLVMValueRef out[2];
+    for (uint32_t v = 0; v < pack->count; v++) pack_lines(pack, from, to, v, full);
+    LLVMValueRef filled = LLVMBuildMul(g->b, full, gen_i64(g, pack->width), "");
+    to = gen_element_address(g, g->real, to, filled);
+    if (axis->turns >= 0 && axis->turns % size == 0) return to;
+    LLVMValueRef next[2], out[2];
+    LLVMValueRef begin = gen_element_address(g, pack->operand->unit, from, full);
+    Loop loop = loop_begin(g, full, axis->extent, gen_i64(g, 1), "pack");
+    LLVMValueRef source = loop_carry(g, &loop, begin), target = loop_carry(g, &loop, to);
+    next[1] = pack_step(pack, source, target);
+    next[0] = further(pack, source, 1);
     loop_end(g, &loop, next, out);
-    if (axis->turns >= 0 && axis->turns % lanes == 0) return out[1];
-    uint32_t steps = axis->turns >= 0 ? (uint32_t)(axis->turns % lanes) : lanes;
-    Loop tail = loop_begin(g, full, axis->extent, gen_i64(g, lanes), "tail");
-    LLVMValueRef mask = gen_lane_mask(g, rest, lanes);
-    for (uint32_t v = 0; v < pack->count; v++) pack_square(pack, out[0], out[1], v, mask, steps);
-    loop_end(g, &tail, NULL, NULL);
-    LLVMValueRef filled = LLVMBuildMul(g->b, rest, gen_i64(g, pack->width), "");
-    return gen_element_address(g, g->real, out[1], filled);
+    return out[1];
 }
 
-/* ---- one step at a time
- * ----------------------------------------------------------------------------- */
-
-static LLVMValueRef pack_step(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
-    Gen *g = pack->c->g;
-    uint32_t lanes = pack->lanes;
-    LLVMTypeRef unit = pack->operand->unit;
-    LLVMValueRef zero = LLVMConstNull(gen_vector(g, unit, lanes));
-    for (uint32_t v = 0; v < pack->count; v++) {
-        LLVMValueRef mask = v + 1 == pack->count ? pack->mask : NULL, value;
-        LLVMValueRef first = further(pack, from, pack->stride * v * lanes);
-        if (pack->stride == 1) {
-            value = gen_load(g, unit, first, lanes, mask, mask ? zero : NULL);
-        } else {
-            LLVMValueRef distances = gen_iota(g, g->i64, lanes, pack->stride);
-            LLVMValueRef addresses = LLVMBuildGEP2(g->b, unit, first, &distances, 1, "");
-            value = gen_gather(g, unit, addresses, lanes, mask, mask ? zero : NULL);
-        }
-        gen_store(g, ahead(pack, to, v * lanes), gen_real(g, value), NULL);
-    }
-    return ahead(pack, to, pack->width);
-}
+/* ---- all
+ * -------------------------------------------------------------------------------------------- */
 
 /* Not a power of two, so that steps of all tiles, which are written together, meet in no set of a
  * cache. */
@@ -264,7 +298,7 @@ static LLVMValueRef pack_sums(const Pack *pack, LLVMValueRef from, LLVMValueRef 
     bool is_long = axis->turns < 0 || axis->turns >= (int64_t)pack->lanes / 2;
     bool known = is_long && (!pack->mask || pack->valid || pack->last_line);
     if (is_last && stride == 1 && pack->stride != 1 && known && gen_has_masks(g))
-        return pack_squares(pack, from, to, axis);
+        return pack_blocks(pack, from, to, axis);
     Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, 1), "pack");
     LLVMValueRef next[2], out[2];
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);

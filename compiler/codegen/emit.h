@@ -146,6 +146,9 @@ typedef struct Axes {
     bool compact;    /* one masked loop along the vector axis instead of a loop and a tail */
     uint32_t vector; /* number of the axis with the kernel's vector index; len when it has none */
 } Axes;
+/* Code of this weight is made once, with a mask: it costs nothing beside it where masks are
+ * registers of their own. */
+enum { LINEAR_COMPACT_FROM = 24 };
 Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindices);
 
 /* ---- vecmath.c: elementary functions on a real or a vector of reals ---- */

@@ -7,10 +7,6 @@
  */
 #include "codegen/emit.h"
 
-/* Long code is made once, with a mask: it costs nothing beside it where masks are registers of
- * their own. */
-enum { COMPACT_FROM = 24 };
-
 /* ---- sums ----------------------------------------------------------------------------------- */
 
 static void add_term(Gen *g, Linear *sum, int64_t coefficient, const Expr *atom) {
@@ -220,6 +216,6 @@ Axes linear_axes(Gen *g, const Kernel *k, Index *const *indices, uint32_t nindic
     }
     axes.vector = vector == UINT32_MAX ? axes.len : vector;
     uint32_t weight = scalar_stores_weight(g, k) + (k->body ? scalar_weight(g, k->body) : 0);
-    axes.compact = g->machine->vector_bytes == 64 && weight > COMPACT_FROM;
+    axes.compact = g->machine->vector_bytes == 64 && weight > LINEAR_COMPACT_FROM;
     return axes;
 }

@@ -47,6 +47,7 @@ typedef struct Folds {
     uint32_t *order;       /* of the axes' loops, outer to inner */
     uint32_t unroll;       /* accumulators */
     uint32_t lanes;        /* of the accumulators */
+    bool compact;          /* one masked loop along the lanes */
     bool has_scalar;       /* part number `unroll` of each fold: for a tail one by one */
     LLVMTypeRef position;  /* i32 or i64 */
     LLVMValueRef *strides; /* of the positions, by reduced index */
@@ -194,8 +195,21 @@ static bool may_run(const Axis *axis, int64_t from, uint32_t width) {
     return axis->turns < 0 || axis->turns - from >= width;
 }
 
+/* One loop, with a mask that leaves out what is behind the end. */
+static void fold_masked(Gen *g, const Folds *f, const Point *p, const Axis *axis, Part *parts) {
+    Loop loop = loop_begin(g, gen_i64(g, 0), axis->extent, gen_i64(g, f->lanes), "masked");
+    carry_parts(g, f, &loop, parts);
+    LLVMValueRef rest = LLVMBuildSub(g->b, axis->extent, loop.counter, "");
+    turn(g, f, p, axis, loop.counter, f->lanes, 1, gen_lane_mask(g, rest, f->lanes), parts, 0);
+    end_parts(g, f, &loop, parts);
+}
+
 /* The innermost loop: unrolled, one by one, and a masked (or scalar) tail of the lanes. */
 static void fold_inner(Gen *g, const Folds *f, const Point *p, const Axis *axis, Part *parts) {
+    if (f->compact) {
+        fold_masked(g, f, p, axis, parts);
+        return;
+    }
     uint32_t width = f->lanes_reduce ? f->lanes : 1, block = width * f->unroll;
     LLVMValueRef unrolled = rounded_down(g, axis, block), full = rounded_down(g, axis, width);
     int64_t from = axis->turns < 0 ? 0 : axis->turns - axis->turns % block;
@@ -280,16 +294,24 @@ static Part initial(Gen *g, const Folds *f, const Fold *fold, uint32_t lanes) {
  */
 
 /* Several accumulators where the innermost loop is long and the bodies small. */
-static uint32_t unrolling(Gen *g, const Folds *f, uint32_t width) {
-    if (f->has_arg || f->axes.len == 0) return 1;
-    uint32_t weight = 0, unroll = MAX_UNROLL;
-    for (uint32_t i = 0; i < f->nfolds; i++) weight += scalar_weight(g, f->all[i].body);
+static uint32_t unrolling(const Folds *f, uint32_t weight, uint32_t width) {
+    if (f->has_arg || f->axes.len == 0 || f->compact) return 1;
+    uint32_t unroll = MAX_UNROLL;
     if (weight > 20) unroll = 2;
     if (weight > 50) unroll = 1;
     int64_t inner = f->axes.at[f->order[f->axes.len - 1]].turns;
     while (inner >= 0 && unroll > 1 && inner < 2 * (int64_t)(unroll * width)) unroll /= 2;
     while (unroll > 1 && (unroll + f->has_scalar) * f->nfolds > MAX_PARTS) unroll /= 2;
     return unroll;
+}
+
+/* Long bodies are made once, with a mask, instead of once for whole vectors and once for the rest.
+ */
+static bool is_compact(const Gen *g, const Folds *f, uint32_t weight) {
+    if (!f->lanes_reduce || f->has_scalar || g->machine->vector_bytes < 64) return false;
+    int64_t inner = f->axes.at[f->axes.vector].turns;
+    bool has_rest = inner < 0 || (inner > f->lanes && inner % f->lanes != 0);
+    return has_rest && weight > LINEAR_COMPACT_FROM;
 }
 
 static void order_loops(Gen *g, Folds *f) {
@@ -348,7 +370,10 @@ static void prepare(Gen *g, Folds *f, const Kernel *k) {
         if (f->has_scalar && inner >= 0 && inner < g->lanes) f->lanes = 1, f->has_scalar = false;
         f->lanes_reduce = f->lanes > 1;
     }
-    f->unroll = unrolling(g, f, f->lanes_reduce ? f->lanes : 1);
+    uint32_t weight = 0;
+    for (uint32_t i = 0; i < f->nfolds; i++) weight += scalar_weight(g, f->all[i].body);
+    f->compact = is_compact(g, f, weight);
+    f->unroll = unrolling(f, weight, f->lanes_reduce ? f->lanes : 1);
     choose_positions(g, f);
 }
 
