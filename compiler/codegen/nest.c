@@ -12,9 +12,46 @@ typedef struct Nest {
 } Nest;
 
 static void steps_of(Gen *g, const Kernel *k) {
+    for (uint32_t i = 0; i < k->nsteps; i++) kernel_generate(g, k->steps[i]);
+}
+
+static LLVMValueRef lesser(Gen *g, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef is_less = LLVMBuildICmp(g->b, LLVMIntSLT, a, b, "");
+    return LLVMBuildSelect(g->b, is_less, a, b, "");
+}
+
+static LLVMValueRef greater(Gen *g, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef is_greater = LLVMBuildICmp(g->b, LLVMIntSGT, a, b, "");
+    return LLVMBuildSelect(g->b, is_greater, a, b, "");
+}
+
+/* The band of a step, for a block of rows; it begins at whole vectors. */
+static Range *range_of_band(Gen *g, const Band *band, LLVMValueRef begin, LLVMValueRef count) {
+    Range *range = ARENA_NEW(g->ctx->arena, Range);
+    LLVMValueRef all = gen_extent(g, band->index), end = all;
+    range->first = gen_i64(g, 0);
+    if (band->low != INT64_MIN) {
+        LLVMValueRef first = LLVMBuildAdd(g->b, begin, gen_i64(g, band->low), "");
+        first = lesser(g, greater(g, first, range->first), all);
+        range->first = LLVMBuildAnd(g->b, first, gen_i64(g, -(int64_t)g->lanes), "first");
+    }
+    if (band->high != INT64_MAX) {
+        end = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, begin, count, ""), gen_i64(g, band->high), "");
+        end = greater(g, lesser(g, end, all), range->first);
+    }
+    range->extent = LLVMBuildSub(g->b, end, range->first, "band");
+    range->turns = -1;
+    return range;
+}
+
+static void steps_of_block(Gen *g, const Kernel *k, LLVMValueRef begin, LLVMValueRef count) {
     for (uint32_t i = 0; i < k->nsteps; i++) {
+        const Band *band = &k->steps[i]->band;
         g->inner = k->steps[i];
+        if (band->index)
+            map_set(g->ctx->arena, &g->ranges, band->index, range_of_band(g, band, begin, count));
         kernel_generate(g, k->steps[i]);
+        if (band->index) map_set(g->ctx->arena, &g->ranges, band->index, NULL);
     }
     g->inner = NULL;
 }
@@ -44,7 +81,7 @@ static void at_block(Gen *g, const Nest *nest, LLVMValueRef begin, LLVMValueRef 
     Range range = {begin, count, turns};
     move_blocks(g, nest->kernel, begin);
     map_set(g->ctx->arena, &g->ranges, rows->index, &range);
-    steps_of(g, nest->kernel);
+    steps_of_block(g, nest->kernel, begin, count);
     map_set(g->ctx->arena, &g->ranges, rows->index, NULL);
 }
 

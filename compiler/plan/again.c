@@ -113,6 +113,7 @@ static Node *copy_node(Again *a, const Node *from, Draft *draft) {
     node->uses.len = node->uses.cap = 0;
     node->draft = draft;
     map_set(arena, &a->p->node_of, node->result, node);
+    map_set(arena, &a->g->written, node->result, map_get(&a->other->written, old));
     map_set(arena, &a->tensors, old, node->result);
     vec_push(arena, &a->p->nodes, node);
     return node;

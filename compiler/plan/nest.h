@@ -4,6 +4,7 @@
  *   rows.c   groups in which what is long in two indices is there for a block of rows alone
  *   again.c  what such a group computes once more instead of reading it
  *   steps.c  a group becomes a nest
+ *   band.c   what its steps leave out
  */
 #ifndef DLC_PLAN_NEST_H
 #define DLC_PLAN_NEST_H
@@ -54,6 +55,10 @@ bool nest_may_again(const Group *g, const Group *other, const Tensor *tensor);
 /* Members at the beginning that compute what is read of other groups, where then nobody reads it
  * from memory. group_of: Draft* → Group*. The uses are those of before. */
 void nest_compute_again(Group *g, const Map *group_of);
+
+/* ---- band.c ---- */
+/* Sets Kernel.band of the steps of a nest of blocks of rows. */
+void nest_bands(const Group *g, const Draft *nest);
 
 /* ---- steps.c ---- */
 typedef const Expr *NestChange(void *data, const Expr *e);

@@ -100,6 +100,13 @@ typedef struct Winograd {
     bool is_possible; /* it could be done so, whether it pays or not */
 } Winograd;
 
+/* Of this index the values from row + low to row + high matter, if any row of the block is that
+ * row: all else adds nothing, or is read by nobody. */
+typedef struct Band {
+    Index *index; /* free or reduced; NULL: all matter */
+    int64_t low, high;
+} Band;
+
 typedef struct Kernel Kernel;
 struct Kernel {
     KernelKind kind;
@@ -130,6 +137,7 @@ struct Kernel {
     uint32_t nsteps;
     int64_t turn_bytes; /* NEST: of what lives for a turn, in the workspace behind the panels */
     int64_t block; /* NEST: of the last free index, for each turn of `steps`; 0: one, a number */
+    Band band;     /* of a step of a NEST with a block */
     const Kernel *around;        /* the NEST that it is a step of */
     double flops, example_flops; /* whatever the batch; and for each example of it */
     double cycles;               /* predicted, for max_batch examples */

@@ -12,8 +12,9 @@
  * are read; `panels of w are packed once`: for all times of the recurrence around. `8 parts of
  * batch` behind the vectorised index: so many threads can compute the kernel, each a range of
  * batch; `summed apart`: each has a result of its own, and the next kernel reduces these. `_` is
- * what the kernel has reduced to at its point, `_2` the second of several reductions. `then` is
- * written to memory, `let` is not; `w.new (in w)` overwrites w.
+ * what the kernel has reduced to at its point, `_2` the second of several reductions. `k to t`
+ * behind a step of a nest of blocks of rows t: it leaves out what is behind the last of them.
+ * `then` is written to memory, `let` is not; `w.new (in w)` overwrites w.
  */
 #include "plan/private.h"
 
@@ -119,6 +120,19 @@ static void put_split(Text *out, const Kernel *k) {
     text_put(out, "\n");
 }
 
+static void put_place(Text *out, const char *word, const Index *row, int64_t distance) {
+    text_printf(out, " %s %s", word, row->name);
+    if (distance) text_printf(out, "%s%lld", distance > 0 ? "+" : "", (long long)distance);
+}
+
+static void put_band(Text *out, const Kernel *k) {
+    if (!k->band.index) return;
+    const Index *row = k->around->free[k->around->nfree - 1];
+    text_printf(out, ", %s", k->band.index->name);
+    if (k->band.low != INT64_MIN) put_place(out, "from", row, k->band.low);
+    if (k->band.high != INT64_MAX) put_place(out, "to", row, k->band.high);
+}
+
 static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
     p->kernel = k;
     text_printf(p->out, "%s%s %s", indent, *indent ? "step" : "kernel", k->name);
@@ -140,6 +154,7 @@ static void put_kernel(Printer *p, const Kernel *k, const char *indent) {
     }
     put_indices(p->out, k->free, k->nfree);
     if (k->vector) text_printf(p->out, " along %s", k->vector->name);
+    put_band(p->out, k);
     put_split(p->out, k);
     put_reduction(p, indent);
     put_blocking(p, indent);

@@ -9,7 +9,7 @@
  *   order.c     when the new parameters are computed
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
- *   nest.c      kernels over the same rows into one nest (with rows.c, again.c and steps.c)
+ *   nest.c      kernels over the same rows into one nest (with rows.c, again.c, steps.c and band.c)
  *   rounding.c  what lies in memory as bf16
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   partial.c   long sums over the examples, in parts
@@ -71,6 +71,7 @@ struct Node {
     bool in_memory;  /* read by other kernels */
     bool is_of_turn; /* within one turn of a nest only: its tensor has no outer dimensions */
     int64_t block;   /* of a turn: so many rows of its first index are there; 0: all */
+    Node *replaces;  /* of a turn: lies in the memory of this one, which is read no more */
     Tensor *before;  /* what a block of rows is added to; it lies in the same memory */
     uint32_t nreads; /* nodes of its own draft that read it */
 };

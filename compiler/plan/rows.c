@@ -65,7 +65,9 @@ static double bytes_of_turn(const Group *g, const Expr *read) {
         double reach = 1;
         for (uint32_t t = 0; t < sub->affine.nterms; t++) {
             Index *index = sub->affine.terms[t].atom->index;
-            if (plan_contains(g->members[0].outer, g->nouter - 1, index)) continue;
+            if (sub->affine.terms[t].atom->kind != EX_INDEX ||
+                plan_contains(g->members[0].outer, g->nouter - 1, index))
+                continue;
             reach +=
                 fabs((double)sub->affine.terms[t].coefficient) * (plan_points(g->p, &index, 1) - 1);
         }
@@ -232,6 +234,54 @@ static uint32_t last_reader(const Group *g, const Node *node) {
     return last;
 }
 
+static bool is_read_in_group(const Group *g, const Node *node) {
+    for (uint32_t u = 0; u < node->uses.len; u++) {
+        bool found = false;
+        for (uint32_t i = 0; i < g->nmembers && !found; i++)
+            found = g->members[i].draft == node->uses.at[u].user->draft;
+        if (!found) return false;
+    }
+    return true;
+}
+
+/* May the node's values lie where those of `old` do, which the member reads for the last time? */
+static bool may_replace(const Group *g, uint32_t number, const Node *node, const Node *old) {
+    const Draft *draft = g->members[number].draft;
+    if (old->draft == draft || !is_read_in_group(g, old) || last_reader(g, old) != number)
+        return false;
+    Reads reads = {0};
+    nest_reads(g->p, draft, &reads);
+    for (uint32_t r = 0; r < reads.len; r++)
+        if (reads.at[r]->read.tensor == old->result && !plan_reads_at(reads.at[r], node->at))
+            return false;
+    return old->result->rank == node->result->rank;
+}
+
+static bool is_replaced(const Draft *draft, const Node *old) {
+    for (uint32_t n = 0; n < draft->nodes.len; n++)
+        if (draft->nodes.at[n]->replaces == old) return true;
+    return false;
+}
+
+/* What is computed place by place of what is then no longer read lies in its place. */
+static void replace(const Group *g, uint32_t number) {
+    const Member *m = &g->members[number];
+    Reads reads = {0};
+    if (m->draft->kernel->kind != KERNEL_MAP) return;
+    nest_reads(g->p, m->draft, &reads);
+    for (uint32_t n = 0; n < m->draft->nodes.len; n++) {
+        Node *node = m->draft->nodes.at[n];
+        if (row_bytes(g, m, node) == 0 || !is_read_in_group(g, node)) continue;
+        for (uint32_t r = 0; r < reads.len && !node->replaces; r++) {
+            const Tensor *tensor = reads.at[r]->read.tensor;
+            Node *old = map_get(&g->p->node_of, tensor);
+            if (!old || old->result != tensor || !map_has(&g->written, tensor)) continue;
+            if (is_replaced(m->draft, old) || !may_replace(g, number, node, old)) continue;
+            node->replaces = old;
+        }
+    }
+}
+
 /* What a row has at one time, at most. */
 static double live_row_bytes(const Group *g) {
     double live[NEST_MOST_STEPS] = {0}, most = 0;
@@ -239,7 +289,7 @@ static double live_row_bytes(const Group *g) {
         const Member *m = &g->members[i];
         for (uint32_t n = 0; n < m->draft->nodes.len; n++) {
             const Node *node = m->draft->nodes.at[n];
-            for (uint32_t k = i; k <= last_reader(g, node) || k == i; k++)
+            for (uint32_t k = i + (node->replaces != NULL); k <= last_reader(g, node); k++)
                 live[k] += row_bytes(g, m, node);
         }
     }
@@ -351,7 +401,10 @@ void nest_rows(Planner *p, const Map *aliased) {
     for (uint32_t i = 0; i < rows.groups.len; i++)
         nest_compute_again(rows.groups.at[i], &rows.group_of);
     plan_uses(p);
-    for (uint32_t i = 0; i < rows.groups.len; i++)
-        rows.groups.at[i]->block = block_of(rows.groups.at[i]);
+    for (uint32_t i = 0; i < rows.groups.len; i++) {
+        Group *g = rows.groups.at[i];
+        for (uint32_t k = 0; k < g->nmembers && !p->options->bf16; k++) replace(g, k);
+        g->block = block_of(g);
+    }
     make_nests(&rows);
 }

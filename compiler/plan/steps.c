@@ -169,6 +169,18 @@ static void shrink(const Group *g, Draft *nest, Node *node) {
     map_set(p->ctx->arena, &p->node_of, s.to, node);
 }
 
+/* What replaces another node's result lies in its place. */
+static void share_places(Planner *p, const Draft *nest) {
+    for (uint32_t i = 0; i < nest->steps->all.len; i++) {
+        const Draft *step = nest->steps->all.at[i];
+        for (uint32_t n = 0; n < step->nodes.len; n++) {
+            const Node *node = step->nodes.at[n];
+            if (node->replaces && node->is_of_turn && node->replaces->is_of_turn)
+                map_set(p->ctx->arena, &p->in_place, node->result, node->replaces->result);
+        }
+    }
+}
+
 static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
     for (uint32_t i = 0; i < g->nmembers; i++) {
         const Draft *step = g->members[i].draft;
@@ -191,5 +203,7 @@ Draft *nest_make(Group *g, const Map *aliased) {
     nest->steps = ARENA_NEW(p->ctx->arena, Drafts);
     for (uint32_t i = 0; i < g->nmembers; i++) make_step(p, g, &g->members[i], nest);
     shrink_all(g, aliased, nest);
+    share_places(p, nest);
+    if (g->rows) nest_bands(g, nest);
     return nest;
 }
