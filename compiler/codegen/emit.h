@@ -12,6 +12,13 @@ typedef struct Range {
     int64_t turns;              /* -1: not known before it runs */
 } Range;
 
+/* The streams of a kernel's draws: which they are is an argument of its function. */
+typedef struct Sites {
+    uint32_t *at;
+    uint32_t len, cap;
+    LLVMValueRef *values; /* i64 */
+} Sites;
+
 typedef struct Gen {
     Ctx *ctx;
     const Machine *machine;
@@ -38,6 +45,7 @@ typedef struct Gen {
     Map enclosing;       /* Index* → i64: the times of the scans around the current kernel */
     Map ranges;          /* Index* → Range*: of indices of which the kernel has a part */
     const Kernel *inner; /* the step of a nest that is generated; NULL: none */
+    const Sites *sites;
 } Gen;
 
 /* ---- module.c: types, constants, memory ---- */
@@ -46,16 +54,24 @@ Gen gen_open(Ctx *ctx, LLVMContextRef llvm, const char *name, const Machine *mac
 LLVMModuleRef gen_close(Gen *g);
 void gen_reals(Gen *g, bool f64); /* sets real and lanes */
 /* A function with the attributes that all have; the builder is left in it. */
-LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef *params, uint32_t n);
+LLVMValueRef gen_function(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                          uint32_t n);
 /* For code that several kernels of the planned function share: sets fn to the function of that name
  * (within the planned function) and is true when it exists. Otherwise it is new, and a builder of
  * its own is in it, which the caller disposes of. */
 bool gen_shared(Gen *g, const char *name, LLVMTypeRef result, LLVMTypeRef *params, uint32_t n);
+void gen_attribute(Gen *g, LLVMValueRef fn, LLVMAttributeIndex at, const char *name, uint64_t value,
+                   bool is_call);
+void gen_function_attribute(Gen *g, LLVMValueRef fn, const char *name);
 void gen_pure(Gen *g); /* fn computes from its parameters alone, and may be called for nothing */
 LLVMTypeRef gen_vector(const Gen *g, LLVMTypeRef element,
                        uint32_t lanes);       /* lanes 1: the element itself */
 uint32_t gen_lanes_of(LLVMTypeRef type);      /* 1: it is no vector */
 LLVMTypeRef gen_element_of(LLVMTypeRef type); /* of a vector; or the type itself */
+unsigned gen_element_bytes(LLVMTypeRef type);
+/* An array of constants of the module. */
+LLVMValueRef gen_table(Gen *g, const char *name, LLVMTypeRef element, LLVMValueRef *values,
+                       uint32_t n);
 LLVMValueRef gen_i64(const Gen *g, int64_t value);
 LLVMValueRef gen_i32(const Gen *g, uint32_t value);
 /* A real constant, splat over the lanes of `like` (a real or a vector of reals). */
@@ -219,11 +235,12 @@ void split_enter(Gen *g, const Kernel *k, LLVMValueRef part);
 void split_count(Gen *g, const Kernel *k);
 /* The number of parts in this call. */
 LLVMValueRef split_parts(Gen *g, const Kernel *k);
-/* A function `void(ptr call, ptr task, i64 parts)` that runs all parts of a task. */
+/* A function `void(ptr call, ptr argument, ptr task, i64 parts)` that runs all parts of a task,
+ * which gets the argument. */
 LLVMValueRef split_runner(Gen *g);
 
 /* ---- kernels ---- */
-void kernel_generate(Gen *g, const Kernel *k); /* module.c: by its kind */
+void kernel_generate(Gen *g, const Kernel *k); /* kernel.c: by its kind */
 void kernel_map(Gen *g, const Kernel *k);      /* map.c */
 void kernel_reduce(Gen *g, const Kernel *k);   /* reduce.c */
 void kernel_scatter(Gen *g, const Kernel *k);  /* reduce.c */

@@ -98,13 +98,20 @@ static Value draw_function(Gen *g, DrawKind kind, LLVMTypeRef counters, uint32_t
     return inner.fn;
 }
 
-LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site, LLVMValueRef counter) {
+static Value value_of_site(const Gen *g, uint32_t site) {
+    for (uint32_t i = 0; i < g->sites->len; i++)
+        if (g->sites->at[i] == site) return g->sites->values[i];
+    DLC_BUG(g->ctx, (Span){0}, "site %u is no argument of the kernel", site);
+}
+
+LLVMValueRef philox_draw(Gen *g, DrawKind kind, uint32_t site_number, LLVMValueRef counter) {
+    Value site = value_of_site(g, site_number);
     LLVMTypeRef type = LLVMTypeOf(counter);
     uint32_t lanes = gen_lanes_of(type);
     if (g->once) {
         Value fn = draw_function(g, kind, type, lanes);
-        Value args[] = {g->seed, g->step, gen_i64(g, site), counter};
+        Value args[] = {g->seed, g->step, site, counter};
         return LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
     }
-    return draw(g, kind, gen_i64(g, site), counter, lanes);
+    return draw(g, kind, site, counter, lanes);
 }

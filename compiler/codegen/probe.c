@@ -16,7 +16,7 @@ static uint32_t chains_of(const Machine *machine) {
 
 static void begin(Gen *g, const char *name) {
     LLVMTypeRef params[PARAMETERS] = {g->ptr, g->i64, g->i64};
-    gen_function(g, codegen_symbol(g->ctx, "probe", name), params, PARAMETERS);
+    gen_function(g, codegen_symbol(g->ctx, "probe", name), g->void_, params, PARAMETERS);
 }
 
 static LLVMValueRef parameter(Gen *g, uint32_t number) {

@@ -85,29 +85,30 @@ static LLVMValueRef loaded(Gen *g, LLVMValueRef from, size_t offset) {
     return LLVMBuildLoad2(g->b, g->ptr, gen_element_address(g, g->i8, from, at), "");
 }
 
-static void run_alone(Gen *g, LLVMValueRef call, LLVMValueRef task, LLVMValueRef parts) {
+static void run_alone(Gen *g, LLVMValueRef argument, LLVMValueRef task, LLVMValueRef parts) {
     LLVMTypeRef types[] = {g->ptr, g->i64, g->i64};
     LLVMTypeRef type = LLVMFunctionType(g->void_, types, 3, false);
     Loop loop = loop_begin(g, gen_i64(g, 0), parts, gen_i64(g, 1), "part");
-    LLVMValueRef args[] = {call, loop.counter, gen_i64(g, 0)};
+    LLVMValueRef args[] = {argument, loop.counter, gen_i64(g, 0)};
     LLVMBuildCall2(g->b, type, task, args, 3, "");
     loop_end(g, &loop, NULL, NULL);
     LLVMBuildRetVoid(g->b);
 }
 
-static void run_with(Gen *g, LLVMValueRef parallel, LLVMValueRef call, LLVMValueRef task,
+static void run_with(Gen *g, LLVMValueRef parallel, LLVMValueRef argument, LLVMValueRef task,
                      LLVMValueRef parts) {
     LLVMTypeRef types[] = {g->ptr, g->ptr, g->ptr, g->i64};
     LLVMTypeRef type = LLVMFunctionType(g->void_, types, 4, false);
     LLVMValueRef run = loaded(g, parallel, offsetof(DlrtParallel, run));
-    LLVMValueRef args[] = {loaded(g, parallel, offsetof(DlrtParallel, context)), task, call, parts};
+    LLVMValueRef args[] = {loaded(g, parallel, offsetof(DlrtParallel, context)), task, argument,
+                           parts};
     LLVMBuildCall2(g->b, type, run, args, 4, "");
     LLVMBuildRetVoid(g->b);
 }
 
 static void generate_runner(Gen *g) {
-    LLVMValueRef call = LLVMGetParam(g->fn, 0), task = LLVMGetParam(g->fn, 1);
-    LLVMValueRef parts = LLVMGetParam(g->fn, 2);
+    LLVMValueRef call = LLVMGetParam(g->fn, 0), argument = LLVMGetParam(g->fn, 1);
+    LLVMValueRef task = LLVMGetParam(g->fn, 2), parts = LLVMGetParam(g->fn, 3);
     LLVMBasicBlockRef threads = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "threads");
     LLVMBasicBlockRef alone = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "alone");
     LLVMValueRef parallel = loaded(g, call, offsetof(DlrtCall, parallel));
@@ -115,15 +116,15 @@ static void generate_runner(Gen *g) {
     LLVMValueRef several = LLVMBuildICmp(g->b, LLVMIntSGT, parts, gen_i64(g, 1), "");
     LLVMBuildCondBr(g->b, LLVMBuildAnd(g->b, given, several, ""), threads, alone);
     LLVMPositionBuilderAtEnd(g->b, threads);
-    run_with(g, parallel, call, task, parts);
+    run_with(g, parallel, argument, task, parts);
     LLVMPositionBuilderAtEnd(g->b, alone);
-    run_alone(g, call, task, parts);
+    run_alone(g, argument, task, parts);
 }
 
 LLVMValueRef split_runner(Gen *g) {
-    LLVMTypeRef types[] = {g->ptr, g->ptr, g->i64};
+    LLVMTypeRef types[] = {g->ptr, g->ptr, g->ptr, g->i64};
     Gen inner = *g;
-    if (gen_shared(&inner, "run", g->void_, types, 3)) return inner.fn;
+    if (gen_shared(&inner, "run", g->void_, types, 4)) return inner.fn;
     generate_runner(&inner);
     LLVMDisposeBuilder(inner.b);
     return inner.fn;

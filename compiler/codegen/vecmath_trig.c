@@ -27,13 +27,7 @@ static Value digits_table(Gen *g) {
     if (table) return table;
     Value words[DIGIT_WORDS];
     for (uint32_t i = 0; i < DIGIT_WORDS; i++) words[i] = LLVMConstInt(g->i64, two_over_pi[i], 0);
-    Value value = LLVMConstArray2(g->i64, words, DIGIT_WORDS);
-    table = LLVMAddGlobal(g->module, LLVMTypeOf(value), "dl.two_over_pi");
-    LLVMSetInitializer(table, value);
-    LLVMSetGlobalConstant(table, true);
-    LLVMSetLinkage(table, LLVMInternalLinkage);
-    LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
-    return table;
+    return gen_table(g, "dl.two_over_pi", g->i64, words, DIGIT_WORDS);
 }
 
 /* The 64 bits that begin at bit `shift` of the words a, b. */

@@ -61,3 +61,8 @@ void map_set(Arena *arena, Map *map, const void *key, void *value) {
     map->entries[map->len++] = (MapEntry){key, value};
     if (map->nslots) map->slots[find_slot(map, key)] = map->len;
 }
+
+void map_clear(Map *map) {
+    map->len = 0;
+    if (map->nslots) memset(map->slots, 0, map->nslots * sizeof *map->slots);
+}

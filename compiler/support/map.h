@@ -26,5 +26,7 @@ void *map_get(const Map *map, const void *key);
 bool map_has(const Map *map, const void *key);
 /* Inserts or replaces. */
 void map_set(Arena *arena, Map *map, const void *key, void *value);
+/* Empty again, with the memory it has. */
+void map_clear(Map *map);
 
 #endif

@@ -112,6 +112,16 @@ static void make_declaration(LLVMModuleRef module, LLVMValueRef fn) {
     free(kept);
 }
 
+/* Tables that functions of other shares read. */
+static void drop_tables(LLVMModuleRef module) {
+    LLVMValueRef table = LLVMGetFirstGlobal(module);
+    while (table) {
+        LLVMValueRef next = LLVMGetNextGlobal(table);
+        if (!LLVMGetFirstUse(table)) LLVMDeleteGlobal(table);
+        table = next;
+    }
+}
+
 static void keep_share(const Shares *s, LLVMModuleRef module, uint32_t share) {
     LLVMValueRef last = LLVMGetLastFunction(module), f = LLVMGetFirstFunction(module);
     for (uint32_t number = 0; f; number++) {
@@ -119,6 +129,7 @@ static void keep_share(const Shares *s, LLVMModuleRef module, uint32_t share) {
         if (!LLVMIsDeclaration(f) && s->share_of[number] != share) make_declaration(module, f);
         f = next;
     }
+    drop_tables(module);
 }
 
 static void emit_share(const void *argument, int64_t part, int64_t worker) {

@@ -83,8 +83,45 @@ static void test_growth(const char *layers, const char *model, double most_work,
     EXPECT(bytes < most_bytes * 1024);
 }
 
+/* The code of a training step, in LLVM's instructions. */
+static double code(const char *layers, const char *model, int depth, int64_t workers) {
+    Dlc *dlc = dlc_open();
+    PipelineOptions options;
+    DlcOptions wanted = {.batch = 4, .steps = 1, .threads = workers};
+    char *text = arena_printf(dlc->ctx.arena, model, depth);
+    bool loaded = dlc_load_text(dlc, "layers", layers) && dlc_load_text(dlc, "model", text);
+    Planned *planned = loaded ? session_plan(dlc, &wanted, &options) : NULL;
+    double instructions = 0;
+    EXPECT(planned && planned->step);
+    if (planned && planned->step) {
+        LLVMContextRef llvm = LLVMContextCreate();
+        Function *functions[] = {planned->init, planned->step};
+        LLVMModuleRef module = pipeline_codegen(&dlc->ctx, llvm, "m", functions, 2, &options);
+        LLVMValueRef f = LLVMGetFirstFunction(module);
+        for (; f; f = LLVMGetNextFunction(f))
+            for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b))
+                for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+                    instructions++;
+        LLVMDisposeModule(module);
+        LLVMContextDispose(llvm);
+    }
+    dlc_close(dlc);
+    return instructions;
+}
+
+/* Layers that are alike have the same kernels: their code is there once. */
+static void test_code(const char *layers, const char *model, int64_t workers) {
+    double eight = code(layers, model, 8, workers), sixteen = code(layers, model, 16, workers);
+    printf("instructions of eight layers: %.0f; of sixteen: %.0f\n", eight, sixteen);
+    EXPECT(sixteen <= eight);
+}
+
 int main(void) {
     test_growth(block, transformer, 60e3, 3000);
     test_growth("", convolutions, 18e3, 1100);
+    for (int64_t workers = 1; workers <= 2; workers++) {
+        test_code(block, transformer, workers);
+        test_code("", convolutions, workers);
+    }
     return test_failures != 0;
 }
