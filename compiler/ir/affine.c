@@ -467,8 +467,15 @@ static bool is_box(const Expr *e) {
     return true;
 }
 
+/* The most frequent question has the shortest answer. */
+static bool is_example(const Expr *e) {
+    const Expr *atom = ir_unwrap(e);
+    return atom->kind == EX_INDEX && atom->index->extent == EXTENT_BATCH;
+}
+
 bool ir_inside(Ctx *ctx, const Expr *e, int64_t extent, const Expr *const *known, uint32_t nknown) {
     int64_t low, high;
+    if (extent == EXTENT_BATCH && is_example(e)) return true;
     ir_bounds(e, &low, &high);
     bool below = extent != EXTENT_BATCH && high < extent && high != IR_UNBOUNDED;
     if (low >= 0 && below) return true;

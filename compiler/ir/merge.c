@@ -241,17 +241,14 @@ static void take_over(Merge *g, Equation *equation, Map *taken) {
 
 static void drop_replaced(Merge *g) {
     Module *m = g->m;
-    Map definitions = {0};
     uint32_t kept = 0;
     for (uint32_t i = 0; i < m->equations.len; i++) {
         Equation *equation = m->equations.at[i];
         bool own = ir_definition(m, equation->result) == equation;
-        if (!own) continue;
-        m->equations.at[kept++] = equation;
-        map_set(g->ctx->arena, &definitions, equation->result, equation);
+        if (own) m->equations.at[kept++] = equation;
     }
     m->equations.len = kept;
-    m->definitions = definitions;
+    ir_find_definitions(g->ctx, m);
 }
 
 void ir_merge(Ctx *ctx, Module *m) {

@@ -6,6 +6,7 @@
  * number leaves a product around a sum), hence the rounds.
  */
 #include "ir/passes.h"
+#include "ir/private.h"
 
 enum { MAX_ROUNDS = 12 };
 
@@ -14,19 +15,20 @@ enum { MAX_ROUNDS = 12 };
 typedef struct Needed {
     Ctx *ctx;
     const Module *m;
-    Map tensors;
+    bool *tensors;                 /* by id */
     Vec(const Equation *) waiting; /* needed, and not yet looked at */
 } Needed;
 
 static void need(Needed *n, Tensor *tensor) {
-    if (!tensor || map_has(&n->tensors, tensor)) return;
-    map_set(n->ctx->arena, &n->tensors, tensor, tensor);
+    if (!tensor || n->tensors[tensor->id]) return;
+    n->tensors[tensor->id] = true;
     Equation *definition = ir_definition(n->m, tensor);
     if (definition) vec_push(n->ctx->arena, &n->waiting, definition);
 }
 
-static Map needed_tensors(Ctx *ctx, const Module *m) {
+static const bool *needed_tensors(Ctx *ctx, const Module *m) {
     Needed n = {.ctx = ctx, .m = m};
+    n.tensors = ARENA_ARRAY(ctx->arena, bool, ir_context(ctx)->next_tensor);
     need(&n, m->loss);
     for (uint32_t i = 0; i < m->roots.len; i++) need(&n, m->roots.at[i].tensor);
     for (uint32_t i = 0; i < m->updates.len; i++) need(&n, m->updates.at[i].value);
@@ -44,22 +46,25 @@ static Map needed_tensors(Ctx *ctx, const Module *m) {
     return n.tensors;
 }
 
+void ir_find_definitions(Ctx *ctx, Module *m) {
+    map_clear(&m->definitions);
+    for (uint32_t i = 0; i < m->equations.len; i++)
+        map_set(ctx->arena, &m->definitions, m->equations.at[i]->result, m->equations.at[i]);
+}
+
 void ir_prune(Ctx *ctx, Module *m) {
-    Map needed = needed_tensors(ctx, m), definitions = {0};
+    const bool *needed = needed_tensors(ctx, m);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < m->equations.len; i++) {
         Equation *equation = m->equations.at[i];
-        if (!map_has(&needed, equation->result)) continue;
-        m->equations.at[kept++] = equation;
-        map_set(ctx->arena, &definitions, equation->result, equation);
+        if (needed[equation->result->id]) m->equations.at[kept++] = equation;
     }
     m->equations.len = kept;
-    m->definitions = definitions;
+    ir_find_definitions(ctx, m);
     kept = 0;
     for (uint32_t i = 0; i < m->tensors.len; i++) {
         Tensor *tensor = m->tensors.at[i];
-        if (tensor->kind != TENSOR_LOCAL || map_has(&needed, tensor))
-            m->tensors.at[kept++] = tensor;
+        if (tensor->kind != TENSOR_LOCAL || needed[tensor->id]) m->tensors.at[kept++] = tensor;
     }
     m->tensors.len = kept;
 }

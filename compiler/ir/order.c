@@ -5,6 +5,7 @@
  * strongly connected ones adjacent, as a recurrence with one time (recurrence.c), or an error
  */
 #include "ir/passes.h"
+#include "ir/private.h"
 
 #include <stdlib.h>
 
@@ -95,14 +96,14 @@ uint32_t ir_components(Ctx *ctx, const Graph *graph, uint32_t *order, uint32_t *
 
 static Graph reads_of(Ctx *ctx, const Module *m) {
     Graph graph = ir_graph(ctx, m->equations.len);
-    Map numbers = {0}; /* Tensor* → number + 1 of its equation */
-    for (uint32_t i = 0; i < graph.n; i++)
-        map_set(ctx->arena, &numbers, m->equations.at[i]->result, (void *)(uintptr_t)(i + 1));
+    /* By id of a tensor: the number of its equation, + 1. */
+    uint32_t *numbers = ARENA_ARRAY(ctx->arena, uint32_t, ir_context(ctx)->next_tensor);
+    for (uint32_t i = 0; i < graph.n; i++) numbers[m->equations.at[i]->result->id] = i + 1;
     for (uint32_t i = 0; i < graph.n; i++) {
         const Reads *reads = ir_reads(ctx, m->equations.at[i]->body);
         for (uint32_t r = 0; r < reads->len; r++) {
-            uintptr_t number = (uintptr_t)map_get(&numbers, reads->at[r]->read.tensor);
-            if (number) vec_push(ctx->arena, &graph.edges[i].to, (uint32_t)number - 1);
+            uint32_t number = numbers[reads->at[r]->read.tensor->id];
+            if (number) vec_push(ctx->arena, &graph.edges[i].to, number - 1);
         }
     }
     return graph;

@@ -57,6 +57,9 @@ typedef struct Cycle {
  * order of one step. False, with an error that shows the cycle, when there is none. */
 bool ir_recurrence(Ctx *ctx, const Module *m, Cycle *cycle);
 
+/* Module.definitions from the equations. */
+void ir_find_definitions(Ctx *ctx, Module *m);
+
 /* A directed graph over 0 .. n-1. */
 typedef struct Graph {
     uint32_t n;

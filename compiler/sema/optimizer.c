@@ -322,17 +322,6 @@ static void update_param(Expander *x, const Stages *stages, Tensor *param) {
 /* ---- states that nothing reads
  * ---------------------------------------------------------------------- */
 
-static void drop_state(Expander *x, const Tensor *state) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < x->m->updates.len; i++)
-        if (x->m->updates.at[i].target != state) x->m->updates.at[n++] = x->m->updates.at[i];
-    x->m->updates.len = n;
-    n = 0;
-    for (uint32_t i = 0; i < x->initials.len; i++)
-        if (x->initials.at[i].tensor != state) x->initials.at[n++] = x->initials.at[i];
-    x->initials.len = n;
-}
-
 typedef struct Seen {
     Arena *arena;
     Map tensors;
@@ -343,8 +332,22 @@ static void note_read(void *data, const Expr *e) {
     if (e->kind == EX_READ) map_set(seen->arena, &seen->tensors, e->read.tensor, e->read.tensor);
 }
 
+/* Neither new values nor initial ones. */
+static void drop_states(Expander *x, const Map *dropped) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < x->m->updates.len; i++)
+        if (!map_has(dropped, x->m->updates.at[i].target))
+            x->m->updates.at[n++] = x->m->updates.at[i];
+    x->m->updates.len = n;
+    n = 0;
+    for (uint32_t i = 0; i < x->initials.len; i++)
+        if (!map_has(dropped, x->initials.at[i].tensor)) x->initials.at[n++] = x->initials.at[i];
+    x->initials.len = n;
+}
+
 static void drop_unread_states(Expander *x, uint32_t first) {
     Model *model = x->model;
+    Map dropped = {0};
     Seen seen = {.arena = x->ctx->arena};
     for (uint32_t e = 0; e < x->m->equations.len; e++)
         ir_visit(x->ctx, x->m->equations.at[e]->body, note_read, &seen);
@@ -354,9 +357,10 @@ static void drop_unread_states(Expander *x, uint32_t first) {
         if (map_has(&seen.tensors, state))
             model->states.at[n++] = state;
         else
-            drop_state(x, state);
+            map_set(x->ctx->arena, &dropped, state, state);
     }
     model->states.len = n;
+    drop_states(x, &dropped);
 }
 
 void expand_optimizer(Expander *x, const Tree *use) {
