@@ -17,7 +17,7 @@
 void prepare_memory(void) {
 #if defined(__GLIBC__) && defined(MADV_HUGEPAGE)
     enum {
-        HEAP_BYTES = 256 << 20,
+        HEAP_BYTES = 512 << 20,
         LARGE_PAGE = 2 << 20,
         MORE_BYTES = 1 << 20,
         OWN_MAPPING_BYTES = 32 << 20

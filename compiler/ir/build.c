@@ -243,7 +243,7 @@ static void note_tree(Expr *e) {
 const Expr *ir_intern(Ctx *ctx, Expr prototype) {
     IrContext *ir = ir_context(ctx);
     ir->work++;
-    if ((uint64_t)ir->len * 3 >= (uint64_t)ir->nslots * 2) grow_table(ctx, ir);
+    if ((uint64_t)ir->len * 4 >= (uint64_t)ir->nslots * 3) grow_table(ctx, ir);
     uint32_t hash = hash_of(&prototype), slot = hash & (ir->nslots - 1);
     for (; ir->slots[slot].e; slot = (slot + 1) & (ir->nslots - 1))
         if (ir->slots[slot].hash == hash && same(ir->slots[slot].e, &prototype))
