@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A new field of these is a new word of the pattern, unless no generator reads it. */
-_Static_assert(sizeof(Kernel) == 480, "is the new field of a Kernel in its pattern?");
+_Static_assert(sizeof(Kernel) == 504, "is the new field of a Kernel in its pattern?");
 _Static_assert(sizeof(Buffer) == 48, "is the new field of a Buffer in a pattern?");
 _Static_assert(sizeof(Expr) == 64, "is the new field of an Expr in a pattern?");
 
@@ -211,6 +211,9 @@ static void put_kernel(Walk *w, const Kernel *k) {
     put(w, k->turn_bytes);
     put(w, k->block);
     put(w, k->around ? k->around->block : 0);
+    put_index(w, k->band.index);
+    put(w, k->band.low);
+    put(w, k->band.high);
     put_split(w, &k->split);
     put(w, k->parts_of != NULL);
     if (k->parts_of) put_split(w, &k->parts_of->split);
