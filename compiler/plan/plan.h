@@ -90,13 +90,18 @@ typedef struct Blocking {
 } Blocking;
 
 /* A contraction with a window of 3 x 3 places by Winograd's algorithm:
- * result[batch, out, i, j] = sum over in, u, v of sliding[batch, in, i + u, j + v] * filter[out,
- * in, u, v], in any order of dimensions, and u and v may run backwards. */
+ * result[batch, out, i, j] = sum over in, u, v of sliding[batch, in, i + u, j + v] * other[out, in,
+ * u, v], in any order of dimensions, and u and v may run backwards. Or the gradient of its filter,
+ * result[out, in, u, v] = sum over batch, i, j of sliding[batch, in, i + u, j + v] * other[batch,
+ * out, i, j]. */
 typedef struct Winograd {
     uint32_t tile; /* places of a tile, in both directions: 2 or 4; 0: the sum is done as written */
-    uint32_t rows, columns; /* tiles that are done together; vectors of `out` */
+    uint32_t together; /* tiles that are done together */
+    uint32_t rows,
+        columns; /* of register tiles: tiles, or channels not along the vector; vectors */
     Index *batch, *places[2], *taps[2], *in, *out;
-    const Expr *sliding, *filter;
+    const Expr *sliding, *other;
+    bool is_gradient; /* of the filter */
     bool is_possible; /* it could be done so, whether it pays or not */
 } Winograd;
 

@@ -90,7 +90,7 @@ static void consider_side(Choice *c, Index *const *indices, uint32_t n, const Ex
 static void consider_contraction(Choice *c) {
     const Roles *r = &c->kernel->roles;
     if (c->kernel->winograd.tile) {
-        consider(c, c->kernel->winograd.batch, 1, 1);
+        if (!c->kernel->winograd.is_gradient) consider(c, c->kernel->winograd.batch, 1, 1);
         return;
     }
     for (uint32_t i = 0; i < r->nbatch; i++)

@@ -12,6 +12,9 @@
  *
  * Tiles go through all three steps some at a time, so that what lies between the steps stays in the
  * nearest caches. The filter is transformed at the beginning of the kernel, or of each part of it.
+ *
+ * The gradient of the filter, where it is summed in parts of the examples, is the gradient of that
+ * formula: the same matrices, transposed; sums over tiles; and one transformation at the end.
  */
 #include "plan/private.h"
 
@@ -24,6 +27,11 @@ static bool take(Index **slot, Index *index) {
     return true;
 }
 
+/* Is it a place or an example, and not a tap or a channel of what slides? */
+static bool is_placed(const Winograd *w, const Kernel *k, const Index *index) {
+    return plan_contains(k->free, k->nfree, index) != w->is_gradient;
+}
+
 /* place + tap or place - tap, with a tap of 3 turns. */
 static bool look_at_window(Winograd *w, const Kernel *k, const Expr *sub) {
     uint32_t number = w->places[0] ? 1 : 0;
@@ -31,10 +39,11 @@ static bool look_at_window(Winograd *w, const Kernel *k, const Expr *sub) {
     for (uint32_t t = 0; t < 2; t++) {
         const Term *term = &sub->affine.terms[t];
         Index *index = term->atom->index;
-        bool is_free = plan_contains(k->free, k->nfree, index);
-        if (!is_free && index->extent != 3) return false;
-        if (term->coefficient != 1 && (is_free || term->coefficient != -1)) return false;
-        if (!take(is_free ? &w->places[number] : &w->taps[number], index)) return false;
+        bool is_place = is_placed(w, k, index);
+        if (!is_place && index->extent != 3) return false;
+        if (term->coefficient != 1 && (is_place || w->is_gradient || term->coefficient != -1))
+            return false;
+        if (!take(is_place ? &w->places[number] : &w->taps[number], index)) return false;
     }
     return true;
 }
@@ -47,40 +56,62 @@ static bool look_at_sliding(Winograd *w, const Kernel *k) {
         Index *alone = plan_index_alone(sub);
         if (!alone && !look_at_window(w, k, sub)) return false;
         if (!alone) continue;
-        bool is_free = plan_contains(k->free, k->nfree, alone);
-        if (is_free && alone->extent != EXTENT_BATCH) return false;
-        if (!take(is_free ? &w->batch : &w->in, alone)) return false;
+        bool is_batch = is_placed(w, k, alone);
+        if (is_batch && alone->extent != EXTENT_BATCH) return false;
+        if (!take(is_batch ? &w->batch : &w->in, alone)) return false;
     }
     return w->batch && w->in && w->places[1];
 }
 
-/* Each subscript of the filter: one of its channels, or a tap. */
-static bool look_at_filter(Winograd *w) {
-    const Expr *read = w->filter;
+/* Each subscript of the other one is an index of its own: of the filter its channels and taps, of
+ * the result its gradient's example, channel and places. */
+static bool look_at_other(Winograd *w) {
+    const Expr *read = w->other;
+    Index *const *pair = w->is_gradient ? w->places : w->taps;
+    const Index *first = w->is_gradient ? w->batch : w->in;
     for (uint32_t d = 0; d < read->read.tensor->rank; d++) {
         Index *alone = plan_index_alone(read->read.subs[d]);
-        if (!alone ||
-            (alone != w->out && alone != w->in && alone != w->taps[0] && alone != w->taps[1]))
+        if (!alone) return false;
+        if (alone != first && alone != pair[0] && alone != pair[1] && !take(&w->out, alone) &&
+            alone != w->out)
             return false;
     }
-    return read->read.tensor->rank == 4;
+    return read->read.tensor->rank == 4 && w->out;
 }
 
-/* Both with channels, along which what slides is adjacent. */
-static bool is_possible(const Planner *p, const Kernel *k, Winograd *w) {
-    if (k->kind != KERNEL_CONTRACT || !k->vector || k->blocking.pair || k->split.number)
-        return false;
+static bool slides(const Expr *read) {
+    for (uint32_t d = 0; d < read->read.tensor->rank; d++)
+        if (!plan_index_alone(read->read.subs[d])) return true;
+    return false;
+}
+
+/* Are the indices those of a convolution, or of the gradient of its filter? */
+static bool look_at_roles(Winograd *w, const Kernel *k) {
     const Roles r = plan_oriented(k);
-    if (r.nbatch || r.nn != 1 || r.nm != 3 || r.nk != 3 || r.n[0] != k->vector) return false;
-    if (!plan_is_plain(r.a) || !plan_is_plain(r.b) || r.a->read.tensor->rank != 4) return false;
-    if (plan_is_rounded(p->f, r.a->read.tensor) || plan_is_rounded(p->f, r.b->read.tensor))
+    if (r.nbatch || r.nk != 3 || k->nfree != 4) return false;
+    *w = (Winograd){.sliding = r.a, .other = r.b};
+    w->is_gradient = plan_batch_among(r.k, r.nk) != NULL;
+    if (w->is_gradient && slides(r.b))
+        *w = (Winograd){.sliding = r.b, .other = r.a, .is_gradient = true};
+    if (!look_at_sliding(w, k) || !look_at_other(w)) return false;
+    if (!w->is_gradient) return w->out == k->vector && !k->split.number;
+    return (w->in == k->vector || w->out == k->vector) && k->split.number;
+}
+
+/* Both with channels, along which what is read by them is adjacent. */
+static bool is_possible(const Planner *p, const Kernel *k, Winograd *w) {
+    if (k->kind != KERNEL_CONTRACT || !k->vector || k->blocking.pair) return false;
+    const Expr *a = k->roles.a, *b = k->roles.b;
+    if (!plan_is_plain(a) || !plan_is_plain(b)) return false;
+    if (a->read.tensor->rank != 4 || b->read.tensor->rank != 4) return false;
+    if (plan_is_rounded(p->f, a->read.tensor) || plan_is_rounded(p->f, b->read.tensor))
         return false;
-    *w = (Winograd){.sliding = r.a, .filter = r.b, .out = k->vector};
-    if (!look_at_sliding(w, k) || !look_at_filter(w)) return false;
+    if (!look_at_roles(w, k)) return false;
     if (plan_stride_along(p->f, w->sliding, w->in) != 1) return false;
+    if (w->is_gradient && plan_stride_along(p->f, w->other, w->out) != 1) return false;
     bool has_masks = p->options->vector_bytes >= 32;
     bool is_whole = w->in->extent % p->lanes == 0 && w->out->extent % p->lanes == 0;
-    return w->out->extent >= 2 && (has_masks || is_whole);
+    return w->out->extent >= 2 && w->in->extent >= 2 && (has_masks || is_whole);
 }
 
 /* ---- does it pay? ------------------------------------------------------------------------------
@@ -108,41 +139,78 @@ static int64_t tiles_of(const Planner *p, const Winograd *w) {
     return p->m->max_batch * tiles_along(w, 0) * tiles_along(w, 1);
 }
 
+static double products_of(const Winograd *w) {
+    return (double)((w->tile + 2) * (w->tile + 2));
+}
+
+/* The channels along the rows of register tiles, of the gradient of a filter. */
+static const Index *row_of(const Kernel *k, const Winograd *w) {
+    return w->in == k->vector ? w->out : w->in;
+}
+
+static int64_t whole_rows(const Kernel *k, const Winograd *w) {
+    return (row_of(k, w)->extent + w->rows - 1) / w->rows * w->rows;
+}
+
+static double gradient_cycles(const Planner *p, const Kernel *k, const Winograd *w) {
+    enum { STORING = 250, CLEARING = 20 }; /* cycles for a vector of sums */
+    Costs costs = costs_of(w->tile);
+    double tiles = (double)tiles_of(p, w), columns = vectors_of(p, k->vector);
+    double multiplying = 1.3 * products_of(w) * tiles * (double)whole_rows(k, w) * columns / 2;
+    double results = (double)(k->split.parts * row_of(k, w)->extent) * columns;
+    double transforming =
+        vectors_of(p, w->in) * costs.window + vectors_of(p, w->out) * costs.result;
+    return multiplying + tiles * transforming + results * (STORING + CLEARING + costs.filter);
+}
+
 double plan_winograd_cycles(const Planner *p, const Kernel *k, const Winograd *w) {
-    double in = vectors_of(p, w->in), out = vectors_of(p, w->out);
-    double tiles = (double)tiles_of(p, w), products = (double)((w->tile + 2) * (w->tile + 2));
+    if (w->is_gradient) return gradient_cycles(p, k, w);
+    double in = vectors_of(p, w->in), out = vectors_of(p, w->out), tiles = (double)tiles_of(p, w);
     double blocks = (double)((tiles_of(p, w) + w->rows - 1) / w->rows);
     Costs costs = costs_of(w->tile);
-    bool gathers = plan_stride_along(p->f, w->filter, k->vector) != 1;
-    double multiplying = 1.2 * products * blocks * w->rows * (double)w->in->extent * out / 2;
+    bool gathers = plan_stride_along(p->f, w->other, k->vector) != 1;
+    double multiplying = 1.2 * products_of(w) * blocks * w->rows * (double)w->in->extent * out / 2;
     double filter = (gathers ? costs.gathered_filter : costs.filter) * (double)w->in->extent * out;
     return multiplying + tiles * (in * costs.window + out * costs.result) + filter;
 }
 
-/* As many tiles at a time as there are registers for, or fewer where few tiles would be left over.
- */
-static void choose_rows(const Planner *p, Winograd *w) {
-    int64_t vectors = (w->out->extent + p->lanes - 1) / p->lanes, tiles = tiles_of(p, w);
-    uint32_t most = p->options->vector_bytes == 64 ? 14 : 6;
-    w->columns = vectors % 2 ? 1 : 2;
-    w->rows = most;
+/* As many rows as there are registers for, or fewer if the last tile of rows would else be rather
+ * empty. */
+static uint32_t rows_for(int64_t all, uint32_t most) {
+    uint32_t best = most;
     int64_t least_done = INT64_MAX;
     for (uint32_t rows = most; 2 * rows >= most; rows--) {
-        int64_t done = (tiles + rows - 1) / rows * rows;
-        if (done * 10 > tiles * 11 && done >= least_done) continue;
+        int64_t done = (all + rows - 1) / rows * rows;
+        if (done >= least_done) continue;
         least_done = done;
-        w->rows = rows;
-        if (done * 10 <= tiles * 11) break;
+        best = rows;
+        if (done * 10 <= all * 11) break;
     }
+    return best;
 }
 
-/* The transformed filter, and the windows and products of some tiles. */
-static int64_t workspace_bytes(const Planner *p, const Winograd *w) {
-    int64_t products = (w->tile + 2) * (w->tile + 2), lanes = p->lanes;
+static void choose_rows(const Planner *p, const Kernel *k, Winograd *w) {
+    enum { TOGETHER = 60 }; /* not a power of 2: elements of a window would meet in the caches */
+    int64_t vectors = (k->vector->extent + p->lanes - 1) / p->lanes;
+    uint32_t most = p->options->vector_bytes == 64 ? 14 : 6;
+    w->columns = vectors % 2 ? 1 : 2;
+    if (w->is_gradient && w->columns == 1 && most == 14) most = 16;
+    w->rows = rows_for(w->is_gradient ? row_of(k, w)->extent : tiles_of(p, w), most);
+    w->together = w->is_gradient ? TOGETHER : w->rows;
+}
+
+/* The transformed filter, or the sums that it will be made of, and the windows and products of some
+ * tiles, or the transformed tiles of the other operand. */
+static int64_t workspace_bytes(const Planner *p, const Kernel *k, const Winograd *w) {
+    int64_t lanes = p->lanes, tall = w->is_gradient ? whole_rows(k, w) : 0;
     int64_t in = (w->in->extent + lanes - 1) / lanes * lanes;
     int64_t out = (w->out->extent + lanes - 1) / lanes * lanes;
-    int64_t reals = out * w->in->extent + w->rows * (in + w->columns * lanes);
-    return products * reals * p->real_bytes;
+    int64_t reals = out * w->in->extent + w->together * (in + w->columns * lanes);
+    if (w->is_gradient && w->in == k->vector)
+        reals = tall * in + w->together * (in + (tall > out ? tall : out));
+    else if (w->is_gradient)
+        reals = tall * out + w->together * (out + (tall > in ? tall : in));
+    return (int64_t)products_of(w) * reals * p->real_bytes;
 }
 
 static void choose(Planner *p, Kernel *k) {
@@ -156,12 +224,12 @@ static void choose(Planner *p, Kernel *k) {
     for (uint32_t tile = 2; tile <= p->options->winograd; tile += 2) {
         w.tile = tile;
         w.is_possible = true;
-        choose_rows(p, &w);
+        choose_rows(p, k, &w);
         double cycles = plan_winograd_cycles(p, k, &w);
         if (cycles >= best && !p->options->winograd_all) continue;
         best = cycles;
         k->winograd = w;
-        k->blocking = (Blocking){.workspace_bytes = workspace_bytes(p, &w)};
+        k->blocking = (Blocking){.workspace_bytes = workspace_bytes(p, k, &w)};
     }
 }
 
