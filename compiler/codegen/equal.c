@@ -162,6 +162,8 @@ static void put_roles(Walk *w, const Roles *roles) {
 static void put_winograd(Walk *w, const Winograd *winograd) {
     put(w, winograd->tile);
     if (winograd->tile == 0) return;
+    put(w, winograd->is_gradient);
+    put(w, winograd->together);
     put(w, winograd->rows);
     put(w, winograd->columns);
     put_index(w, winograd->batch);
@@ -170,7 +172,7 @@ static void put_winograd(Walk *w, const Winograd *winograd) {
     put_index(w, winograd->in);
     put_index(w, winograd->out);
     put_expr(w, winograd->sliding);
-    put_expr(w, winograd->filter);
+    put_expr(w, winograd->other);
 }
 
 static void put_reductions(Walk *w, const Kernel *k) {
