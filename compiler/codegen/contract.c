@@ -286,15 +286,21 @@ static void avoid_rest(Contract *c) {
 /* ---- the stores of a tile ---------------------------------------------------------------------
  */
 
-/* Code for the stores at each place of the tile is large when they compute much. */
+/* Does the kernel take so short that how long its code takes to compile counts more? */
+static bool is_cheap(const Contract *c) {
+    enum { CHEAP_FLOPS = 1000000 };
+    const Kernel *k = c->kernel;
+    return k->flops + k->example_flops * (double)c->g->function->module->max_batch < CHEAP_FLOPS;
+}
+
+/* Code for the stores at each place of the tile is large when they compute much; adding up the
+ * lanes of the dot form is. */
 static void choose_stores(Contract *c) {
     Gen *g = c->g;
     uint32_t weight = scalar_stores_weight(g, c->kernel);
+    if (c->form == FORM_DOT && is_cheap(c)) weight += 3 * c->lanes;
     c->by_loop = c->rows > 2 && weight * c->rows * c->columns > 150;
-    if (!c->by_loop) return;
-    uint32_t width = c->form == FORM_DOT ? gen_power_of_two(c->columns) : c->columns * c->lanes;
-    uint32_t reals = c->rows * width;
-    c->spill = gen_local(g, reals, "tile");
+    if (c->by_loop) c->spill = gen_local(g, c->rows * c->columns * c->lanes, "tile");
 }
 
 /* ---- loops -------------------------------------------------------------------------------------
@@ -357,18 +363,34 @@ static bool has_whole_tiles(const Contract *c) {
 
 /* An unknown one into full tiles, then powers of two; or single rows, when the usual number leaves
  * no rest: each size of a tile is code of its own. */
+static uint32_t tile_sizes(const Contract *c, uint32_t *sizes) {
+    uint32_t n = 0;
+    bool has_rest = contract_turns(c->g, c->row) % c->rows != 0;
+    sizes[n++] = c->rows;
+    while (sizes[n - 1] > 1 && !has_whole_tiles(c)) {
+        sizes[n] = has_rest ? gen_power_of_two(sizes[n - 1]) / 2 : 1;
+        n++;
+    }
+    return n;
+}
+
 static void unknown_rows(Contract *c, const Point *p, const Columns *columns, LLVMValueRef extent) {
     Gen *g = c->g;
     LLVMValueRef begin = gen_i64(g, 0);
-    bool has_rest = contract_turns(g, c->row) % c->rows != 0;
-    for (uint32_t rows = c->rows; rows > 0;) {
+    uint32_t sizes[CONTRACT_MAX_TILE], n = tile_sizes(c, sizes);
+    if (n > 1 && c->by_loop && !c->partial) {
+        Loop loop = loop_begin(g, begin, extent, NULL, "row");
+        LLVMValueRef left = LLVMBuildSub(g->b, extent, loop.counter, "");
+        loop.step = contract_largest_tile(c, p, columns, loop.counter, left, sizes, n);
+        loop_end(g, &loop, NULL, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef rest = LLVMBuildSub(g->b, extent, begin, "");
-        LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, rows), "");
+        LLVMValueRef left = LLVMBuildURem(g->b, rest, gen_i64(g, sizes[i]), "");
         LLVMValueRef end = LLVMBuildSub(g->b, extent, left, "");
-        loop_rows(c, p, columns, begin, end, rows, false);
-        if (has_whole_tiles(c)) break;
+        loop_rows(c, p, columns, begin, end, sizes[i], false);
         begin = end;
-        rows = rows == 1 ? 0 : has_rest ? gen_power_of_two(rows) / 2 : 1;
     }
 }
 

@@ -94,6 +94,11 @@ int64_t contract_block_turns(const Contract *c, const Axis *axis); /* of the out
 /* contract_tile.c: rows x columns elements, from the sums to the stores. */
 void contract_tile(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
                    uint32_t rows);
+/* The same where the stores are done by a loop, which is made once for tiles of several sizes, the
+ * last of which is one row: the first of which there are enough rows `left`. Returns its rows. */
+LLVMValueRef contract_largest_tile(Contract *c, const Point *p, const Columns *columns,
+                                   LLVMValueRef row, LLVMValueRef left, const uint32_t *sizes,
+                                   uint32_t nsizes);
 /* contract_pack.c: copies b of these columns to their panel. */
 void contract_pack_columns(Contract *c, const Point *p, const Columns *columns);
 /* a of all rows, tile by tile, to c->a_panels. */

@@ -332,9 +332,10 @@ static uint32_t row_parts(const Tile *t, RowPart *parts) {
     return columns->count;
 }
 
-static void row_values(const Tile *t, uint32_t r, LLVMValueRef *values) {
+/* From the accumulators of a row. */
+static void row_values(const Tile *t, const LLVMValueRef *acc, LLVMValueRef *values) {
     uint32_t count = t->columns->count;
-    for (uint32_t v = 0; v < count; v++) values[v] = t->acc[r * count + v];
+    for (uint32_t v = 0; v < count; v++) values[v] = acc[v];
     if (t->c->form != FORM_DOT) return;
     uint32_t n = gen_power_of_two(count);
     for (uint32_t v = count; v < n; v++) values[v] = LLVMConstNull(LLVMTypeOf(values[0]));
@@ -345,40 +346,47 @@ static LLVMValueRef row_number(Gen *g, LLVMValueRef first, LLVMValueRef r) {
     return first ? LLVMBuildAdd(g->b, first, r, "") : NULL;
 }
 
+static uint32_t accumulator_lanes(const Contract *c, const Columns *columns) {
+    return c->form == FORM_DOT ? c->lanes : columns->lanes;
+}
+
 /* The tile goes to memory, and one copy of the stores' code takes it from there row by row. */
-static void stores_by_loop(Tile *t, const Point *p, LLVMValueRef row, const RowPart *parts,
-                           uint32_t nparts) {
+static void spill(const Tile *t) {
+    uint32_t lanes = accumulator_lanes(t->c, t->columns);
+    for (uint32_t i = 0; i < tile_size(t); i++)
+        gen_store(t->c->g, ahead(t, t->c->spill, i * lanes), t->acc[i], NULL);
+}
+
+static void stores_by_loop(Tile *t, const Point *p, LLVMValueRef row, LLVMValueRef rows) {
     Contract *c = t->c;
     Gen *g = c->g;
-    LLVMValueRef values[CONTRACT_MAX_TILE];
-    uint32_t width = parts[nparts - 1].first + parts[nparts - 1].lanes;
-    for (uint32_t r = 0; r < t->rows; r++) {
-        row_values(t, r, values);
-        for (uint32_t i = 0; i < nparts; i++)
-            gen_store(g, ahead(t, c->spill, r * width + parts[i].first), values[i], NULL);
-    }
-    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, t->rows), gen_i64(g, 1), "stores");
-    LLVMValueRef offset = LLVMBuildMul(g->b, loop.counter, gen_i64(g, width), "");
+    RowPart parts[CONTRACT_MAX_TILE];
+    LLVMValueRef acc[CONTRACT_MAX_TILE], values[CONTRACT_MAX_TILE];
+    uint32_t nparts = row_parts(t, parts);
+    uint32_t count = t->columns->count, lanes = accumulator_lanes(c, t->columns);
+    Loop loop = loop_begin(g, gen_i64(g, 0), rows, gen_i64(g, 1), "stores");
+    LLVMValueRef offset = LLVMBuildMul(g->b, loop.counter, gen_i64(g, count * lanes), "");
     LLVMValueRef line = gen_element_address(g, g->real, c->spill, offset);
-    for (uint32_t i = 0; i < nparts; i++) {
-        LLVMValueRef at = ahead(t, line, parts[i].first);
-        LLVMValueRef value = gen_load(g, g->real, at, parts[i].lanes, NULL, NULL);
-        store_part(t, p, row_number(g, row, loop.counter), &parts[i], value);
-    }
+    for (uint32_t v = 0; v < count; v++)
+        acc[v] = gen_load(g, g->real, ahead(t, line, v * lanes), lanes, NULL, NULL);
+    row_values(t, acc, values);
+    for (uint32_t i = 0; i < nparts; i++)
+        store_part(t, p, row_number(g, row, loop.counter), &parts[i], values[i]);
     loop_end(g, &loop, NULL, NULL);
 }
 
 static void stores(Tile *t, const Point *p, LLVMValueRef row) {
     Gen *g = t->c->g;
+    if (t->c->by_loop && t->rows > 1) {
+        spill(t);
+        stores_by_loop(t, p, row, gen_i64(g, t->rows));
+        return;
+    }
     RowPart parts[CONTRACT_MAX_TILE];
     LLVMValueRef values[CONTRACT_MAX_TILE];
     uint32_t nparts = row_parts(t, parts);
-    if (t->c->by_loop && t->rows > 1) {
-        stores_by_loop(t, p, row, parts, nparts);
-        return;
-    }
     for (uint32_t r = 0; r < t->rows; r++) {
-        row_values(t, r, values);
+        row_values(t, &t->acc[r * t->columns->count], values);
         for (uint32_t i = 0; i < nparts; i++)
             store_part(t, p, row_number(g, row, gen_i64(g, r)), &parts[i], values[i]);
     }
@@ -419,22 +427,64 @@ static void add_block(Tile *t, const Point *p, LLVMValueRef row) {
     LLVMPositionBuilderAtEnd(g->b, next);
 }
 
-void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVMValueRef row,
-                   uint32_t rows) {
+/* A tile at its first element, whose sums are 0. */
+static Tile begun(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
+                  uint32_t rows) {
     Gen *g = c->g;
     Tile t = {.c = c, .columns = columns, .rows = rows};
     DLC_ASSERT(g->ctx, tile_size(&t) <= CONTRACT_MAX_TILE, c->kernel->span);
-    Point p = point_copy(g, outer);
-    if (row) point_set_axis(g, &p, c->row, row);
-    t.a = c->a_panels ? contract_row_in_panels(c, row) : contract_address(c, &p, &c->a);
-    t.b = columns->panel ? columns->panel : contract_address(c, &p, &c->b);
-    uint32_t lanes = c->form == FORM_DOT ? c->lanes : columns->lanes;
+    t.a = c->a_panels ? contract_row_in_panels(c, row) : contract_address(c, p, &c->a);
+    t.b = columns->panel ? columns->panel : contract_address(c, p, &c->b);
+    uint32_t lanes = accumulator_lanes(c, columns);
     for (uint32_t i = 0; i < tile_size(&t); i++)
         t.acc[i] = LLVMConstNull(gen_vector(g, g->real, lanes));
+    return t;
+}
+
+void contract_tile(Contract *c, const Point *outer, const Columns *columns, LLVMValueRef row,
+                   uint32_t rows) {
+    Gen *g = c->g;
+    Point p = point_copy(g, outer);
+    if (row) point_set_axis(g, &p, c->row, row);
+    Tile t = begun(c, &p, columns, row, rows);
     if (c->partial) {
         add_block(&t, &p, row);
         return;
     }
     sums(&t, 0);
     stores(&t, &p, row);
+}
+
+LLVMValueRef contract_largest_tile(Contract *c, const Point *outer, const Columns *columns,
+                                   LLVMValueRef row, LLVMValueRef left, const uint32_t *sizes,
+                                   uint32_t nsizes) {
+    Gen *g = c->g;
+    Point p = point_copy(g, outer);
+    point_set_axis(g, &p, c->row, row);
+    LLVMBasicBlockRef all = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "summed"), next = NULL;
+    LLVMBasicBlockRef ends[CONTRACT_MAX_TILE];
+    LLVMValueRef rows[CONTRACT_MAX_TILE];
+    Tile t = {0};
+    for (uint32_t i = 0; i < nsizes; i++) {
+        rows[i] = gen_i64(g, sizes[i]);
+        if (i + 1 < nsizes) {
+            LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "fits");
+            next = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "");
+            LLVMValueRef enough = LLVMBuildICmp(g->b, LLVMIntSGE, left, rows[i], "");
+            LLVMBuildCondBr(g->b, enough, fits, next);
+            LLVMPositionBuilderAtEnd(g->b, fits);
+        }
+        t = begun(c, &p, columns, row, sizes[i]);
+        sums(&t, 0);
+        spill(&t);
+        ends[i] = LLVMGetInsertBlock(g->b);
+        LLVMBuildBr(g->b, all);
+        if (i + 1 < nsizes) LLVMPositionBuilderAtEnd(g->b, next);
+    }
+    LLVMMoveBasicBlockAfter(all, LLVMGetInsertBlock(g->b));
+    LLVMPositionBuilderAtEnd(g->b, all);
+    LLVMValueRef size = LLVMBuildPhi(g->b, g->i64, "rows");
+    LLVMAddIncoming(size, rows, ends, nsizes);
+    stores_by_loop(&t, &p, row, size);
+    return size;
 }
