@@ -333,14 +333,24 @@ static bool is_small(const Function *function) {
     return flops < SMALL_FLOPS && function->kernels.len <= SMALL_KERNELS;
 }
 
+static LLVMValueRef make_kernel(Gen *g, Step *step, const char *name, bool inlines) {
+    LLVMValueRef kernel = kernel_function(g, step->kernel, name, &step->operands);
+    if (inlines) gen_function_attribute(g, kernel, "alwaysinline");
+    return kernel;
+}
+
 static void add_kernel(Calls *c, uint32_t i, bool inlines) {
     Gen *g = c->g;
     Step *step = &c->steps[i];
     Shared *shared = &c->shared[step->pattern];
-    if (shared->first) return;
     const char *name = arena_printf(g->ctx->arena, "%s.%u.%s", c->symbol, i, step->kernel->name);
-    *shared = (Shared){step, name, kernel_function(g, step->kernel, name, &step->operands)};
-    if (inlines) gen_function_attribute(g, shared->kernel, "alwaysinline");
+    if (!shared->first) {
+        *shared = (Shared){step, name, make_kernel(g, step, name, inlines)};
+    } else if (g->ctx->verify) {
+        LLVMValueRef own = make_kernel(g, step, name, inlines);
+        equal_verify(g, shared->kernel, own, step->kernel);
+        LLVMDeleteFunction(own);
+    }
 }
 
 void calls_generate(Gen *g, const char *symbol) {

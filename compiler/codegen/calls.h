@@ -49,6 +49,9 @@ typedef struct Patterns {
  */
 uint32_t equal_pattern(Gen *g, Patterns *patterns, const Kernel *k, Operands *o);
 
+/* Asserts that two functions, the other one of the kernel, differ by names alone. */
+void equal_verify(Gen *g, LLVMValueRef one, LLVMValueRef other, const Kernel *k);
+
 /* The function of the call, `symbol`, and all that it calls. */
 void calls_generate(Gen *g, const char *symbol);
 

@@ -285,3 +285,72 @@ uint32_t equal_pattern(Gen *g, Patterns *patterns, const Kernel *k, Operands *o)
     }
     return patterns->slots[slot] - 1;
 }
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+/* Two printed functions, and how far they were read. */
+typedef struct Texts {
+    Ctx *ctx;
+    const char *at[2];
+    Map names[2]; /* Sym of the one → that of the other */
+} Texts;
+
+static bool is_of_name(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '$';
+}
+
+static Sym read_name(Texts *t, int which) {
+    const char *begin = t->at[which], *end = begin;
+    if (*end == '"') {
+        const char *quote = strchr(end + 1, '"');
+        end = quote ? quote + 1 : end + 1;
+    }
+    while (is_of_name(*end)) end++;
+    t->at[which] = end;
+    return sym_n(t->ctx, begin, (size_t)(end - begin));
+}
+
+/* Names may differ, if one always stands for the same other one. */
+static bool same_names(Texts *t) {
+    Sym names[2] = {read_name(t, 0), read_name(t, 1)};
+    for (int i = 0; i < 2; i++) {
+        if (!map_has(&t->names[i], names[i]))
+            map_set(t->ctx->arena, &t->names[i], names[i], (void *)names[!i]);
+        if (map_get(&t->names[i], names[i]) != names[!i]) return false;
+    }
+    return true;
+}
+
+static void skip_spaces(Texts *t) {
+    for (int i = 0; i < 2; i++) t->at[i] += strspn(t->at[i], " ");
+}
+
+static bool same_texts(Texts *t) {
+    bool begins_line = true; /* then a name is a label */
+    for (;;) {
+        skip_spaces(t);
+        char c = *t->at[0];
+        bool is_name = c == '%' || c == '@' || (begins_line && (is_of_name(c) || c == '"'));
+        if (begins_line && is_name && !strchr("%@", c)) {
+            /* What is no label is a word of LLVM's. */
+            if (!same_names(t)) return false;
+            begins_line = false;
+            continue;
+        }
+        if (c != *t->at[1]) return false;
+        if (!c) return true;
+        t->at[0]++, t->at[1]++;
+        if (is_name && !same_names(t)) return false;
+        begins_line = c == '\n';
+    }
+}
+
+void equal_verify(Gen *g, LLVMValueRef one, LLVMValueRef other, const Kernel *k) {
+    char *printed[] = {LLVMPrintValueToString(one), LLVMPrintValueToString(other)};
+    Texts texts = {.ctx = g->ctx, .at = {printed[0], printed[1]}};
+    bool same = same_texts(&texts);
+    for (int i = 0; i < 2; i++) LLVMDisposeMessage(printed[i]);
+    if (!same)
+        DLC_BUG(g->ctx, k->span, "the code of `%s` differs from that of its pattern", k->name);
+}
