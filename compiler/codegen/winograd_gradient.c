@@ -11,6 +11,7 @@
  *
  * Columns are the channels that run along the vector, `in` or `out`, rows the others.
  */
+#include "codegen/contract.h"
 #include "codegen/winograd.h"
 
 typedef struct Gradient {
@@ -19,6 +20,7 @@ typedef struct Gradient {
     LLVMValueRef rows, columns;            /* of the two transformed operands, where they lie */
     int64_t row_lanes, column_lanes, tall; /* room of these in a tile; rows, to whole tiles */
     Matrix spread, gather;                 /* R and G^T */
+    bool is_adjacent; /* the taps of a vector of columns are written together */
 } Gradient;
 
 static Matrix turned(Gen *g, const Matrix *m) {
@@ -159,6 +161,46 @@ static void clear(const Gradient *r) {
 /* ---- results -----------------------------------------------------------------------------------
  */
 
+/* Do the kernel's stores write nothing but the sums, and the taps of neighbouring columns one
+ * behind the other? */
+static bool taps_are_adjacent(const Gradient *r) {
+    const Kernel *k = r->x.k;
+    Gen *g = r->x.g;
+    const Store *store = &k->stores[0];
+    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
+    for (uint32_t d = 0; d < store->tensor->rank; d++)
+        subs[d] = ir_index_value(g->ctx, store->at[d]);
+    Linear at = linear_address(g, store->tensor, subs);
+    return k->nstores == 1 && store->value == ir_read_at(g->ctx, k->acc, k->free) &&
+           gen_element(g, store->tensor) == g->real && g->lanes > 9 &&
+           r->column->extent % g->lanes == 0 && winograd_coefficient(&at, r->column) == 9 &&
+           winograd_coefficient(&at, r->x.w->taps[0]) == 3 &&
+           winograd_coefficient(&at, r->x.w->taps[1]) == 1;
+}
+
+/* A vector for each column, the taps and then anything: what is behind the taps is written again by
+ * the next column. */
+static void store_adjacent(const Gradient *r, const Point *p, LLVMValueRef *values) {
+    const Winding *x = &r->x;
+    Gen *g = x->g;
+    const Store *store = &x->k->stores[0];
+    LLVMValueRef columns[CONTRACT_MAX_LANES];
+    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
+    for (uint32_t d = 0; d < store->tensor->rank; d++)
+        subs[d] = ir_index_value(g->ctx, store->at[d]);
+    Point first = point_copy(g, p);
+    for (uint32_t d = 0; d < 2; d++) point_set_axis(g, &first, &x->taps[d], gen_i64(g, 0));
+    for (uint32_t i = 0; i < g->lanes; i++)
+        columns[i] = i < 9 ? values[i] : LLVMConstNull(LLVMTypeOf(values[0]));
+    contract_transpose(g, columns, g->lanes);
+    int64_t stride;
+    LLVMValueRef to = scalar_address(g, &first, store->tensor, subs, &stride);
+    LLVMValueRef taps = gen_lane_mask(g, gen_i64(g, 9), g->lanes);
+    for (uint32_t i = 0; i < g->lanes; i++)
+        gen_store(g, gen_ahead(g, g->real, to, 9 * (int64_t)i), columns[i],
+                  i + 1 == g->lanes ? taps : NULL);
+}
+
 static void store_taps(const Gradient *r, const Point *p, LLVMValueRef *values) {
     const Winding *x = &r->x;
     Gen *g = x->g;
@@ -199,7 +241,10 @@ static void results(const Gradient *r, const Point *outer) {
     p.mask = winograd_mask(g, r->column, column.counter);
     point_set_axis(g, &p, rows, row.counter);
     point_set_axis(g, &p, columns, column.counter);
-    store_taps(r, &p, out);
+    if (r->is_adjacent)
+        store_adjacent(r, &p, out);
+    else
+        store_taps(r, &p, out);
     loop_end(g, &column, NULL, NULL);
     loop_end(g, &row, NULL, NULL);
 }
@@ -234,7 +279,8 @@ void winograd_gradient(const Winding *opened) {
     x->others = gen_ahead(g, g->real, x->windows, x->products * w->together * x->in_lanes);
     r.rows = by_in ? x->others : x->windows;
     r.columns = by_in ? x->windows : x->others;
-    x->spill = gen_local(g, 9 * g->lanes, "taps");
+    r.is_adjacent = taps_are_adjacent(&r);
+    if (!r.is_adjacent) x->spill = gen_local(g, 9 * g->lanes, "taps");
     Point p = point_new(g, NULL, 1, NULL);
     clear(&r);
     winograd_blocks(x, &p, block);
