@@ -49,21 +49,29 @@ static bool may_compute(const Group *g, const Member *m) {
     return k->kind == KERNEL_MAP || plan_points(g->p, k->over, k->nover) <= MOST_SUM;
 }
 
-bool nest_may_again(const Group *g, const Group *other, const Tensor *tensor) {
-    const Member *m = writer_of(other, tensor);
-    if (!m || !same_outer(g, other) || is_short(other, m, tensor)) return false;
-    if (!may_compute(other, m)) return false;
+/* can: of the members before this one. */
+static bool may_again(const Group *g, const Group *other, const Member *m, const bool *can) {
     Reads reads = {0};
+    if (!may_compute(other, m)) return false;
     nest_reads(g->p, m->draft, &reads);
     for (uint32_t r = 0; r < reads.len; r++) {
-        Tensor *read = reads.at[r]->read.tensor, *base = plan_base(g->p, read);
+        Tensor *base = plan_base(g->p, reads.at[r]->read.tensor);
         const Member *from = writer_of(other, base);
         if (from == m) continue;
-        if (from && from->adds) return false;
-        if (from && !is_short(other, from, base) && !nest_may_again(g, other, read)) return false;
+        if (from && (from->adds || from > m)) return false;
+        if (from && !is_short(other, from, base) && !can[from - other->members]) return false;
         if (!is_there(g, base)) return false;
     }
     return true;
+}
+
+bool nest_may_again(const Group *g, const Group *other, const Tensor *tensor) {
+    const Member *m = writer_of(other, tensor);
+    bool can[NEST_MOST_STEPS] = {0};
+    if (!m || !same_outer(g, other) || is_short(other, m, tensor)) return false;
+    uint32_t number = (uint32_t)(m - other->members);
+    for (uint32_t i = 0; i <= number; i++) can[i] = may_again(g, other, &other->members[i], can);
+    return can[number];
 }
 
 /* ---- copies of members -------------------------------------------------------------------------
