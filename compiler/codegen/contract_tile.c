@@ -401,17 +401,22 @@ static LLVMValueRef partial_address(const Tile *t, LLVMValueRef partial, uint32_
     return ahead(t, partial, r * contract_partial_width(t->c) + v * t->columns->lanes);
 }
 
-/* Adds a block to the sums so far, which lie in memory; behind the last one come the stores. */
+/* Adds a block to the sums so far, which lie in memory; behind the last one come the stores. A
+ * block that is a part of the examples has a sum of its own, from zero, which is added as a whole.
+ */
 static void add_block(Tile *t, const Point *p, LLVMValueRef row) {
     Contract *c = t->c;
     Gen *g = c->g;
     LLVMValueRef partial = contract_partial(c, p, t->columns, row), zero = t->acc[0];
+    bool is_part = c->kernel->part > 0;
+    if (is_part) sums(t, 0);
     for (uint32_t i = 0; i < tile_size(t); i++) {
         LLVMValueRef address = partial_address(t, partial, i);
         LLVMValueRef so_far = gen_load(g, g->real, address, t->columns->lanes, NULL, NULL);
-        t->acc[i] = LLVMBuildSelect(g->b, c->is_first, zero, so_far, "");
+        so_far = LLVMBuildSelect(g->b, c->is_first, zero, so_far, "");
+        t->acc[i] = is_part ? LLVMBuildFAdd(g->b, so_far, t->acc[i], "") : so_far;
     }
-    sums(t, 0);
+    if (!is_part) sums(t, 0);
     LLVMBasicBlockRef last = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "last");
     LLVMBasicBlockRef other = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "other");
     LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "");

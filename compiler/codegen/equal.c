@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A new field of these is a new word of the pattern, unless no generator reads it. */
-_Static_assert(sizeof(Kernel) == 504, "is the new field of a Kernel in its pattern?");
+_Static_assert(sizeof(Kernel) == 512, "is the new field of a Kernel in its pattern?");
 _Static_assert(sizeof(Buffer) == 48, "is the new field of a Buffer in a pattern?");
 _Static_assert(sizeof(Expr) == 64, "is the new field of an Expr in a pattern?");
 
@@ -204,6 +204,7 @@ static void put_kernel(Walk *w, const Kernel *k) {
     put_reductions(w, k);
     put_roles(w, &k->roles);
     put_blocking(w, &k->blocking);
+    put(w, k->part);
     put_winograd(w, &k->winograd);
     put_stores(w, k);
     put(w, k->scatter_dim);

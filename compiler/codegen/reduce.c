@@ -293,8 +293,10 @@ static Part initial(Gen *g, const Folds *f, const Fold *fold, uint32_t lanes) {
 /* ---- kernels ----------------------------------------------------------------------------------
  */
 
-/* Several accumulators where the innermost loop is long and the bodies small. */
+/* Several accumulators where the innermost loop is long and the bodies small. Parts are few, and
+ * added up in their order, as in a contraction that does that itself (Kernel.part). */
 static uint32_t unrolling(const Folds *f, uint32_t weight, uint32_t width) {
+    if (f->kernel->parts_of) return 1;
     if (f->has_arg || f->axes.len == 0 || f->compact) return 1;
     uint32_t unroll = MAX_UNROLL;
     if (weight > 20) unroll = 2;

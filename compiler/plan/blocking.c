@@ -119,6 +119,7 @@ static int64_t turns_at_once(const Function *f, const Kernel *k, Index *const *i
 
 /* Of a summed index, in one part of the kernel. */
 static int64_t sum_turns(const Function *f, const Kernel *k, const Index *index) {
+    if (k->part && index->extent == EXTENT_BATCH) return k->part;
     int64_t block = plan_block_of(k, index);
     if (block) return block;
     return k->split.number && k->split.index == index ? k->split.unit : plan_turns_of(f, index);
@@ -290,6 +291,7 @@ Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *op
     int64_t partial = plan_partial_bytes(f, k, s.lanes, real_bytes);
     bool is_block = k->around && k->around->block; /* of rows: it is one itself */
     Blocking b = {.turns = is_block ? 0 : block_turns(&s, partial)};
+    if (k->part && !b.turns) b.turns = k->part;
     int64_t sum = b.turns ? s.sum / sum_turns(f, k, roles.k[0]) * b.turns : s.sum;
     b.panel_bytes = panel_bytes(&s, sum);
     if (!is_block) block_rows(&s, sum, &b);

@@ -1,7 +1,8 @@
 /* plan/partial.c: long sums over the examples, in parts.
  *
  * in:   kernels      out: a kernel that reduces many examples to little becomes two: one reduces
- * each part of the examples to a place of its own, the other one the parts, and has the stores
+ * each part of the examples to a place of its own, the other one the parts, and has the stores;
+ * where there is one thread, some contractions stay one kernel that does the same additions
  *
  * The gradient of a weight reads all that was computed for every example. Divided by its elements,
  * each thread would have to fetch what the others have in their caches; divided by examples, each
@@ -38,7 +39,8 @@ static int64_t wanted_parts(Planner *p, const Kernel *k) {
     if (!examples_of(k) || !is_plain_fold(k->op)) return 0;
     for (uint32_t i = 0; i < k->nalso; i++)
         if (!is_plain_fold(k->also[i].op)) return 0;
-    if (p->options->split_all) return p->m->max_batch < MOST_PARTS ? p->m->max_batch : MOST_PARTS;
+    if (p->options->split_all || p->options->parts_all)
+        return p->m->max_batch < MOST_PARTS ? p->m->max_batch : MOST_PARTS;
     Kernel sums = *k; /* what is done with the results is not divided */
     sums.nstores = 0;
     plan_cycles(p, &sums);
@@ -136,6 +138,25 @@ static void divide(Planner *p, const Kernel *k, int64_t wanted, Parts *s) {
     build_total(s);
 }
 
+/* For one thread a contraction can add up its parts itself. Not where it has another form as a
+ * whole than in parts, and so would add in another order, in pairs or by vectors of the sum; nor
+ * where the sum of a part is done in blocks already. */
+static bool adds_up(Planner *p, Kernel *k, int64_t wanted) {
+    if (p->options->workers > 1 || p->options->split_all) return false;
+    if (k->kind != KERNEL_CONTRACT || k->blocking.pair || examples_of(k) != k->over[0])
+        return false;
+    for (uint32_t i = 0; i < k->nover; i++)
+        if (plan_read_stride(p, k->roles.a, k->over[i]) == 1 &&
+            plan_read_stride(p, k->roles.b, k->over[i]) == 1)
+            return false;
+    k->part = (p->m->max_batch + wanted - 1) / wanted;
+    plan_finish_kernel(p, k);
+    if (k->blocking.turns == k->part && !k->blocking.pair) return true;
+    k->part = 0;
+    plan_finish_kernel(p, k);
+    return false;
+}
+
 void plan_partial(Planner *p) {
     Function *f = p->f;
     uint32_t n = f->kernels.len;
@@ -143,7 +164,7 @@ void plan_partial(Planner *p) {
     memset(&f->kernels, 0, sizeof f->kernels);
     for (uint32_t i = 0; i < n; i++) {
         int64_t wanted = wanted_parts(p, kernels[i]);
-        if (wanted < 2) {
+        if (wanted < 2 || adds_up(p, kernels[i], wanted)) {
             vec_push(p->ctx->arena, &f->kernels, kernels[i]);
             continue;
         }

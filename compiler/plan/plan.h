@@ -129,6 +129,10 @@ struct Kernel {
     uint32_t nalso;
     Roles roles;       /* CONTRACT */
     Blocking blocking; /* CONTRACT */
+    /* CONTRACT: of the examples, the outermost summed index, so many are summed at a time, from
+     * zero, and then added to the sum so far: the additions of a kernel of parts and of the one
+     * that reduces these. 0: all are summed at once. */
+    int64_t part;
     Winograd winograd; /* CONTRACT; its workspace is that of `blocking` */
     Store *stores;
     uint32_t nstores;
@@ -209,6 +213,7 @@ typedef struct PlanOptions {
     bool rows_all;     /* for tests: the same of nests of blocks of rows with contractions */
     bool blocks_all;   /* for tests: products are done in blocks, however small */
     bool winograd_all; /* for tests: with the largest tile wherever it is possible */
+    bool parts_all;    /* for tests: sums over the examples are done in parts, however short */
     bool pairs_all;    /* for tests: pairs of bf16 wherever they can be, even if they do not pay */
 } PlanOptions;
 

@@ -81,6 +81,9 @@ static void put_reduction(Printer *p, const char *indent) {
 
 static void put_blocking(Printer *p, const char *indent) {
     const Blocking *b = &p->kernel->blocking;
+    if (p->kernel->part)
+        text_printf(p->out, "%s  in sums of %lld of %s, added up\n", indent,
+                    (long long)p->kernel->part, p->kernel->over[0]->name);
     const Winograd *w = &p->kernel->winograd;
     if (w->tile)
         text_printf(p->out, "%s  by Winograd's algorithm, tiles of %u x %u, %u at a time\n", indent,
@@ -88,7 +91,7 @@ static void put_blocking(Printer *p, const char *indent) {
     else if (w->is_possible)
         text_printf(p->out, "%s  as written: Winograd's algorithm would not be faster\n", indent);
     if (b->pair) text_printf(p->out, "%s  in pairs along %s\n", indent, b->pair->name);
-    if (b->turns)
+    if (b->turns && !p->kernel->part)
         text_printf(p->out, "%s  in blocks of %lld turns of %s\n", indent, (long long)b->turns,
                     p->kernel->over[0]->name);
     if (b->rows)

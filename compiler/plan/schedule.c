@@ -256,7 +256,7 @@ static Index *cheapest_vector(Planner *p, const Kernel *k) {
     add_stores(&outer);
     Index *best = NULL;
     double best_cost = kernel_cost(k, &inner, &outer, NULL);
-    uint32_t candidates = k->kind == KERNEL_REDUCE ? k->nover : 0;
+    uint32_t candidates = k->kind == KERNEL_REDUCE && !k->parts_of ? k->nover : 0;
     for (uint32_t i = k->nfree + candidates; i-- > 0;) {
         Index *index = i < k->nfree ? k->free[i] : k->over[i - k->nfree];
         if (!may_be_vector(k, index)) continue;

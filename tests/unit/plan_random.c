@@ -453,6 +453,7 @@ static void random_module(uint64_t seed) {
     snprintf(what, sizeof what, "random module %llu", (unsigned long long)seed);
     int64_t max_batch = 1 + (int64_t)(seed % 11), n = 1 + (int64_t)(seed / 3) % max_batch;
     rig_divides = seed / 2 % 2;
+    rig_adds = seed / 4 % 2;
     rig_pairs = seed % 6 == 0;
     rig_open(r, what, n, max_batch, seed % 3 != 0);
     r->nest_all = seed % 5 > 1;

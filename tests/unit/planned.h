@@ -41,6 +41,9 @@ typedef struct Rig {
 /* Is every kernel divided, and are the last parts run first? How many were. */
 static bool rig_divides;
 static int64_t rig_divided;
+/* Are sums over the examples done in parts, however short? How many contractions add them up. */
+static bool rig_adds;
+static int64_t rig_added;
 /* Pairs of bf16 wherever they can be, on a machine that has them? How many contractions had. */
 static bool rig_pairs;
 static int64_t rig_paired;
@@ -225,8 +228,9 @@ static void rig_plan(Rig *r) {
                            .l2_bytes = r->machine->l2_bytes,
                            .winograd = rig_winograd,
                            .winograd_all = rig_winograd > 0,
-                           .workers = RIG_WORKERS,
+                           .workers = rig_adds && !rig_divides ? 1 : RIG_WORKERS,
                            .split_all = rig_divides,
+                           .parts_all = rig_adds,
                            .nest_all = r->nest_all,
                            .rows_all = r->rows_all,
                            .blocks_all = rig_divides};
@@ -236,6 +240,7 @@ static void rig_plan(Rig *r) {
     Text text = text_new(r->ctx.arena);
     plan_print(&r->ctx, &text, r->f);
     for (const char *at = text_string(&text); (at = strstr(at, "in pairs")); at++) rig_paired++;
+    for (const char *at = text_string(&text); (at = strstr(at, "added up")); at++) rig_added++;
     for (const char *at = text_string(&text); (at = strstr(at, "by Winograd")); at++) rig_wound++;
     if (getenv("PLAN")) puts(text_string(&text));
     if (r->keep_text) r->text = strdup(text_string(&text));
