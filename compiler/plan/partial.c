@@ -138,13 +138,21 @@ static void divide(Planner *p, const Kernel *k, int64_t wanted, Parts *s) {
     build_total(s);
 }
 
+static bool slides(const Expr *read) {
+    for (uint32_t d = 0; d < read->read.tensor->rank; d++)
+        if (read->read.subs[d]->kind == EX_AFFINE && read->read.subs[d]->affine.nterms > 1)
+            return true;
+    return false;
+}
+
 /* For one thread a contraction can add up its parts itself. Not where it has another form as a
- * whole than in parts, and so would add in another order, in pairs or by vectors of the sum; nor
- * where the sum of a part is done in blocks already. */
+ * whole than in parts, and so would add in another order, in pairs or by vectors of the sum, or
+ * might get Winograd's; nor where the sum of a part is done in blocks already. */
 static bool adds_up(Planner *p, Kernel *k, int64_t wanted) {
     if (p->options->workers > 1 || p->options->split_all) return false;
     if (k->kind != KERNEL_CONTRACT || k->blocking.pair || examples_of(k) != k->over[0])
         return false;
+    if (slides(k->roles.a) || slides(k->roles.b)) return false;
     for (uint32_t i = 0; i < k->nover; i++)
         if (plan_read_stride(p, k->roles.a, k->over[i]) == 1 &&
             plan_read_stride(p, k->roles.b, k->over[i]) == 1)
