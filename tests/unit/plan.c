@@ -477,7 +477,7 @@ int main(void) {
     perceptrons(12, 20, 5, 40, false);
     convolutions(1, 1, 6, true, true);
     recurrences(3, 17, 9, true);
-        EXPECT(rig_added > 10);
+    EXPECT(rig_added > 10);
     rig_adds = false;
     rig_divides = true;
     all(true);
