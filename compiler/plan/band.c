@@ -149,7 +149,8 @@ static bool find_band(Finder *f, const Node *node) {
         const Expr *value = e->op.args[1 + side];
         bool is_nothing =
             value->kind == EX_NUMBER && (value->number == 0 || value->number == -INFINITY);
-        if (is_nothing && band_of(f, e->op.args[0], side == 0, node->at[1], &f->band)) return true;
+        if (!is_nothing || !band_of(f, e->op.args[0], side == 0, node->at[1], &f->band)) continue;
+        if (f->band.low != INT64_MIN || f->band.high != INT64_MAX) return true;
     }
     return false;
 }

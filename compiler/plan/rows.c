@@ -13,6 +13,7 @@
 #include "plan/nest.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     LOOK_AHEAD = 12,
@@ -244,7 +245,8 @@ static bool is_read_in_group(const Group *g, const Node *node) {
     return true;
 }
 
-/* May the node's values lie where those of `old` do, which the member reads for the last time? */
+/* May the node's values lie where those of `old` do, which the member reads for the last time? Of
+ * another shape, even a smaller one, they would be at other places. */
 static bool may_replace(const Group *g, uint32_t number, const Node *node, const Node *old) {
     const Draft *draft = g->members[number].draft;
     if (old->draft == draft || !is_read_in_group(g, old) || last_reader(g, old) != number)
@@ -254,7 +256,8 @@ static bool may_replace(const Group *g, uint32_t number, const Node *node, const
     for (uint32_t r = 0; r < reads.len; r++)
         if (reads.at[r]->read.tensor == old->result && !plan_reads_at(reads.at[r], node->at))
             return false;
-    return old->result->rank == node->result->rank;
+    const Tensor *a = old->result, *b = node->result;
+    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0;
 }
 
 static bool is_replaced(const Draft *draft, const Node *old) {
