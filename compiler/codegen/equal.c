@@ -26,10 +26,11 @@ static void put(Walk *w, int64_t word) {
     vec_push(w->g->ctx->arena, w->words, word);
 }
 
-/* Puts the number of what was met before; false: it is new, and what it is has to follow. */
+/* Puts the number of what was met before; false: it is new, and what it is has to follow. Nothing
+ * has another number than what is new, so that no two lists are read in two ways. */
 static bool is_known(Walk *w, const void *what) {
     uintptr_t number = what ? (uintptr_t)map_get(w->numbers, what) : 0;
-    put(w, (int64_t)number);
+    put(w, what ? (int64_t)number : -1);
     if (number || !what) return true;
     map_set(w->g->ctx->arena, w->numbers, what, (void *)(uintptr_t)(w->numbers->len + 1));
     return false;
