@@ -38,7 +38,10 @@ static void add_form(Gen *g, const Form *form) {
     LLVMValueRef at = LLVMBuildAdd(g->b, LLVMGetParam(g->fn, 2), loop.counter, "");
     LLVMValueRef counter = gen_splat(g, at, form->lanes);
     counter = LLVMBuildAdd(g->b, counter, gen_iota(g, g->i64, form->lanes, 1), "");
-    LLVMValueRef value = philox_draw(g, form->kind, form->site, counter);
+    uint32_t site = form->site;
+    LLVMValueRef site_value = gen_i64(g, site);
+    g->sites = &(Sites){.at = &site, .len = 1, .values = &site_value};
+    LLVMValueRef value = philox_draw(g, form->kind, site, counter);
     gen_store(g, gen_element_address(g, g->real, LLVMGetParam(g->fn, 3), loop.counter), value,
               NULL);
     loop_end(g, &loop, NULL, NULL);
