@@ -117,7 +117,9 @@ static void drop_tables(LLVMModuleRef module) {
     LLVMValueRef table = LLVMGetFirstGlobal(module);
     while (table) {
         LLVMValueRef next = LLVMGetNextGlobal(table);
-        if (!LLVMGetFirstUse(table)) LLVMDeleteGlobal(table);
+        bool is_own = LLVMGetLinkage(table) == LLVMInternalLinkage ||
+                      LLVMGetLinkage(table) == LLVMPrivateLinkage;
+        if (is_own && !LLVMGetFirstUse(table)) LLVMDeleteGlobal(table);
         table = next;
     }
 }
