@@ -167,7 +167,7 @@ bool session_options(Dlc *dlc, const DlcOptions *options, PipelineOptions *out) 
                              .machine = target_machine(ctx, options->triple, options->cpu)};
     if (out->bf16 && out->machine && !out->machine->has_bf16)
         diag_warning(ctx, (Span){0, 0},
-                     "`%s` does not multiply pairs of bf16: its products are of single precision",
+                     "pairs of bf16 are not multiplied on `%s`: products are of single precision",
                      out->machine->cpu);
     return out->machine && ctx->diags.errors == errors;
 }

@@ -183,6 +183,24 @@ static bool join(const Rows *rows, Group *g, Draft *draft) {
 /* ---- groups ------------------------------------------------------------------------------------
  */
 
+/* What the first member reads of other groups is computed again for a block of its rows: they must
+ * be those of the block. */
+static bool first_agrees(const Rows *rows, const Group *g) {
+    Reads reads = {0};
+    nest_reads(g->p, g->members[0].draft, &reads);
+    for (uint32_t r = 0; r < reads.len; r++) {
+        const Tensor *tensor = reads.at[r]->read.tensor, *base = plan_base(g->p, tensor);
+        const Written *written = written_of(rows, g, base);
+        if (!written) continue;
+        if (base != tensor || written->is_partial) return false;
+        for (uint32_t o = 0; o < g->nouter; o++)
+            if (nest_plain_index(reads.at[r]->read.subs[written->dims[o]]) !=
+                g->members[0].outer[o])
+                return false;
+    }
+    return true;
+}
+
 static Group *grown(const Rows *rows, uint32_t first, Index *row) {
     Planner *p = rows->p;
     Draft *draft = p->drafts.all.at[first];
@@ -192,7 +210,7 @@ static Group *grown(const Rows *rows, uint32_t first, Index *row) {
     for (uint32_t i = 0; i < r->nbatch; i++) g->members[0].outer[g->nouter++] = r->batch[i];
     g->members[0].outer[g->nouter++] = row;
     g->members[0].draft = draft;
-    if (!is_long(g)) return NULL;
+    if (!is_long(g) || !first_agrees(rows, g)) return NULL;
     nest_note_writes(g, &g->members[0]);
     for (uint32_t i = first + 1, missed = 0; i < p->drafts.all.len && missed <= LOOK_AHEAD; i++)
         missed += !join(rows, g, p->drafts.all.at[i]);

@@ -47,6 +47,16 @@ static double share_busy(const Choice *c, int64_t parts) {
     return (double)parts / (double)(rounds * threads);
 }
 
+/* Blocks of rows that begin elsewhere in a part than in the whole would add in another order where
+ * they begin in the middle of what they sum: parts are of whole blocks. */
+static int64_t whole_blocks(const Choice *c, const Index *index, int64_t parts, int64_t unit) {
+    const Kernel *k = c->kernel;
+    bool is_blocked = k->block && index == k->free[k->nfree - 1];
+    if (!is_blocked || index->extent == EXTENT_BATCH) return parts;
+    while (parts > 1 && index->extent % parts == 0 && index->extent / parts % unit) parts--;
+    return parts;
+}
+
 static void consider(Choice *c, Index *index, int64_t unit, double value) {
     bool is_batch = index->extent == EXTENT_BATCH;
     if (c->p->options->split_all) unit = 1;
@@ -55,6 +65,7 @@ static void consider(Choice *c, Index *index, int64_t unit, double value) {
     int64_t equal = is_batch ? 1 : equal_parts(extent, c->wanted, unit);
     bool is_uneven = !is_batch && equal * 2 < parts;
     if (!is_batch && !is_uneven) parts = equal;
+    parts = whole_blocks(c, index, parts, unit);
     if (parts < 2) return;
     value *= share_busy(c, parts) * (is_uneven ? 0.8 : 1);
     if (value <= c->value) return;
