@@ -435,9 +435,9 @@ static void all(bool f64) {
     classifiers(10, 33, f64);
     classifiers(3, 1, f64);
     classifiers(40, 20, f64);
-    convolutions(1, 0, 3, f64, false);
-    convolutions(1, 1, 6, f64, true);
-    convolutions(2, 1, 5, f64, false);
+    convolutions(1, 0, 2, f64, false);
+    convolutions(1, 1, 3, f64, true);
+    convolutions(2, 1, 3, f64, false);
     convolutions(2, 2, 1, f64, true);
     embeddings(50, 9, f64);
     embeddings(2, 4, f64);
