@@ -141,6 +141,8 @@ typedef struct Linear {
     int64_t offset;
     Vec(Term) terms;
 } Linear;
+/* The subscripts of what it writes. */
+const Expr *const *linear_subs(Gen *g, const Store *store);
 /* The distance of tensor[subs] from the first element. Quotients and remainders that belong
  * together are recombined: a flattened tensor is read without a division. */
 Linear linear_address(Gen *g, const Tensor *tensor, const Expr *const *subs);

@@ -59,6 +59,13 @@ static void recombine(Gen *g, Linear *sum) {
     }
 }
 
+const Expr *const *linear_subs(Gen *g, const Store *store) {
+    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
+    for (uint32_t d = 0; d < store->tensor->rank; d++)
+        subs[d] = ir_index_value(g->ctx, store->at[d]);
+    return subs;
+}
+
 Linear linear_address(Gen *g, const Tensor *tensor, const Expr *const *subs) {
     Linear sum = {0};
     int64_t *strides = ARENA_ARRAY(g->ctx->arena, int64_t, tensor->rank + 1);

@@ -147,10 +147,7 @@ void kernel_stores(Gen *g, Point *p, const Kernel *k) {
     for (uint32_t i = 0; i < k->nstores; i++) {
         const Store *store = &k->stores[i];
         if (!map_has(&g->base, store->tensor)) continue; /* only later stores want it */
-        uint32_t rank = store->tensor->rank;
-        const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, rank + 1);
-        for (uint32_t d = 0; d < rank; d++) subs[d] = ir_index_value(g->ctx, store->at[d]);
-        scalar_store(g, p, store->tensor, subs, values[i]);
+        scalar_store(g, p, store->tensor, linear_subs(g, store), values[i]);
     }
 }
 

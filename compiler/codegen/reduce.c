@@ -434,10 +434,8 @@ static void scatter_point(Gen *g, Point *p, void *data) {
     LLVMValueRef value = scalar_real(g, p, k->body);
     if (inside) value = LLVMBuildSelect(g->b, inside, value, gen_real_like(g, value, 0), "");
     LLVMValueRef sum = scalar_real(g, p, ir_read_at(g->ctx, store->tensor, store->at));
-    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
-    for (uint32_t d = 0; d < store->tensor->rank; d++)
-        subs[d] = ir_index_value(g->ctx, store->at[d]);
-    scalar_store(g, p, store->tensor, subs, LLVMBuildFAdd(g->b, sum, value, ""));
+    sum = LLVMBuildFAdd(g->b, sum, value, "");
+    scalar_store(g, p, store->tensor, linear_subs(g, store), sum);
 }
 
 void kernel_scatter(Gen *g, const Kernel *k) {

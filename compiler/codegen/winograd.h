@@ -58,6 +58,9 @@ LLVMValueRef winograd_load(Gen *g, LLVMValueRef address, LLVMValueRef mask);
 /* Asks for what a tile in the row of tiles below begins with, of an operand in which this tile has
  * `high` rows: no prefetcher follows the windows. At a vector of channels of its first place. */
 void winograd_prefetch(const Winding *x, const Linear *operand, LLVMValueRef at, uint32_t high);
+/* Writes what a transform gave for a tile of a block whose tiles are `lanes` apart: the products
+ * lie behind each other, the first one at `to`. */
+void winograd_keep(const Winding *x, LLVMValueRef to, int64_t lanes, LLVMValueRef *values);
 /* Tile number .. of all examples, one after the other. */
 Tile winograd_tile(const Winding *x, LLVMValueRef number);
 /* For all blocks of tiles: from `first` on `count`. */

@@ -84,10 +84,8 @@ static void others(const Gradient *r, LLVMValueRef first, LLVMValueRef count) {
     for (uint32_t i = 0; i < size * size; i++)
         in[i] = load_place(x, &tile, from, mask, i / size, i % size);
     winograd_transform(g, &r->spread, in, out);
-    LLVMValueRef to = plus(g, times(g, tiles.counter, x->out_lanes), vectors.counter);
-    to = ahead(g, x->others, to);
-    for (uint32_t i = 0; i < x->products; i++)
-        gen_store(g, gen_ahead(g, g->real, to, i * x->w->together * x->out_lanes), out[i], NULL);
+    LLVMValueRef at = plus(g, times(g, tiles.counter, x->out_lanes), vectors.counter);
+    winograd_keep(x, ahead(g, x->others, at), x->out_lanes, out);
     loop_end(g, &vectors, NULL, NULL);
     loop_end(g, &tiles, NULL, NULL);
 }
@@ -167,10 +165,7 @@ static bool taps_are_adjacent(const Gradient *r) {
     const Kernel *k = r->x.k;
     Gen *g = r->x.g;
     const Store *store = &k->stores[0];
-    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
-    for (uint32_t d = 0; d < store->tensor->rank; d++)
-        subs[d] = ir_index_value(g->ctx, store->at[d]);
-    Linear at = linear_address(g, store->tensor, subs);
+    Linear at = linear_address(g, store->tensor, linear_subs(g, store));
     return k->nstores == 1 && store->value == ir_read_at(g->ctx, k->acc, k->free) &&
            gen_element(g, store->tensor) == g->real && g->lanes > 9 &&
            r->column->extent % g->lanes == 0 && winograd_coefficient(&at, r->column) == 9 &&
@@ -185,16 +180,13 @@ static void store_adjacent(const Gradient *r, const Point *p, LLVMValueRef *valu
     Gen *g = x->g;
     const Store *store = &x->k->stores[0];
     LLVMValueRef columns[CONTRACT_MAX_LANES];
-    const Expr **subs = ARENA_ARRAY(g->ctx->arena, const Expr *, store->tensor->rank + 1);
-    for (uint32_t d = 0; d < store->tensor->rank; d++)
-        subs[d] = ir_index_value(g->ctx, store->at[d]);
     Point first = point_copy(g, p);
     for (uint32_t d = 0; d < 2; d++) point_set_axis(g, &first, &x->taps[d], gen_i64(g, 0));
     for (uint32_t i = 0; i < g->lanes; i++)
         columns[i] = i < 9 ? values[i] : LLVMConstNull(LLVMTypeOf(values[0]));
     contract_transpose(g, columns, g->lanes);
     int64_t stride;
-    LLVMValueRef to = scalar_address(g, &first, store->tensor, subs, &stride);
+    LLVMValueRef to = scalar_address(g, &first, store->tensor, linear_subs(g, store), &stride);
     LLVMValueRef taps = gen_lane_mask(g, gen_i64(g, 9), g->lanes);
     for (uint32_t i = 0; i < g->lanes; i++)
         gen_store(g, gen_ahead(g, g->real, to, 9 * (int64_t)i), columns[i],

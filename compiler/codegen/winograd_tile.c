@@ -135,6 +135,12 @@ void winograd_prefetch(const Winding *x, const Linear *operand, LLVMValueRef at,
     }
 }
 
+void winograd_keep(const Winding *x, LLVMValueRef to, int64_t lanes, LLVMValueRef *values) {
+    Gen *g = x->g;
+    for (uint32_t i = 0; i < x->products; i++)
+        gen_store(g, gen_ahead(g, g->real, to, i * x->w->together * lanes), values[i], NULL);
+}
+
 void winograd_windows(const Winding *x, LLVMValueRef first, LLVMValueRef count) {
     Gen *g = x->g;
     LLVMValueRef in[WINOGRAD_WINDOW * WINOGRAD_WINDOW], out[WINOGRAD_WINDOW * WINOGRAD_WINDOW];
@@ -156,10 +162,8 @@ void winograd_windows(const Winding *x, LLVMValueRef first, LLVMValueRef count) 
         in[i] = winograd_load(g, ahead(g, from, offset), mask);
     }
     winograd_transform(g, &x->algorithm.window, in, out);
-    LLVMValueRef to = plus(g, times(g, tiles.counter, x->in_lanes), vectors.counter);
-    to = ahead(g, x->windows, to);
-    for (uint32_t i = 0; i < x->products; i++)
-        gen_store(g, gen_ahead(g, g->real, to, i * x->w->together * x->in_lanes), out[i], NULL);
+    LLVMValueRef at = plus(g, times(g, tiles.counter, x->in_lanes), vectors.counter);
+    winograd_keep(x, ahead(g, x->windows, at), x->in_lanes, out);
     loop_end(g, &vectors, NULL, NULL);
     loop_end(g, &tiles, NULL, NULL);
 }

@@ -88,13 +88,7 @@ typedef struct Again {
 static const Expr *read_copy(void *data, const Expr *e) {
     Again *a = data;
     Tensor *to = e->kind == EX_READ ? map_get(&a->tensors, e->read.tensor) : NULL;
-    if (!to) return NULL;
-    const Expr **subs = ARENA_ARRAY(a->p->ctx->arena, const Expr *, to->rank + 1);
-    for (uint32_t d = 0; d < to->rank; d++)
-        subs[d] = ir_rewrite_reads(a->p->ctx, e->read.subs[d], read_copy, a);
-    const Expr *otherwise = e->read.otherwise;
-    if (otherwise) otherwise = ir_rewrite_reads(a->p->ctx, otherwise, read_copy, a);
-    return ir_read(a->p->ctx, to, subs, otherwise);
+    return to ? nest_read_of(a->p->ctx, e, to, NULL, read_copy, a) : NULL;
 }
 
 static const Expr *copied(void *data, const Expr *e) {

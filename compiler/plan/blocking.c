@@ -18,10 +18,8 @@
 
 enum {
     BATCH_GUESS = 64, /* examples, where the number is not known */
-    MOST_VECTORS = 8, /* of columns in a panel */
     ENOUGH_ROWS = 96, /* to copy for them what could be read where it lies */
     ENOUGH_TILES = 3, /* of columns to copy a for them */
-    TILE_VECTORS = 2, /* of columns in a tile */
     MOST_ROWS = 12,   /* of a tile */
     PAGE = 4096,      /* bytes */
     MANY_PAGES = 192,
@@ -177,10 +175,10 @@ static int64_t panel_bytes(const Shape *s, int64_t sum) {
     int64_t stride = plan_stride_along(s->f, r->b, k->vector);
     if (stride == 0) return 0;
     int64_t vector_bytes = s->lanes * s->real_bytes;
-    int64_t vectors = (s->n + s->lanes - 1) / s->lanes, most = MOST_VECTORS;
+    int64_t vectors = (s->n + s->lanes - 1) / s->lanes, most = PLAN_MOST_VECTORS;
     if (stride == 1) {
         if (!leaps(s, r->b, sum) || s->m < enough_rows(s)) return 0;
-        most = TILE_VECTORS;
+        most = PLAN_TILE_VECTORS;
     }
     if (vectors > most) vectors = most;
     while (vectors > 1 && sum * vectors * vector_bytes > s->l2_bytes / 2) vectors--;
@@ -201,7 +199,7 @@ static bool has_many_rows(const Shape *s) {
 
 /* Is a copied? It pays if there are columns enough. */
 static bool copies_rows(const Shape *s) {
-    bool has_columns = s->all || s->n >= ENOUGH_TILES * TILE_VECTORS * s->lanes;
+    bool has_columns = s->all || s->n >= ENOUGH_TILES * PLAN_TILE_VECTORS * s->lanes;
     return has_columns && has_many_rows(s) && leaps(s, s->roles.a, s->sum);
 }
 
@@ -246,7 +244,7 @@ static int64_t turns_by_panel(const Shape *s) {
     int64_t inner = sum_turns_of_all(s->f, s->k, r->k + 1, r->nk - 1);
     int64_t turns = sum_turns(s->f, s->k, r->k[0]);
     int64_t room = copies_rows(s) ? s->l1_bytes * 2 / 3 : s->l2_bytes / 8;
-    int64_t sum = room / (TILE_VECTORS * s->lanes * s->real_bytes);
+    int64_t sum = room / (PLAN_TILE_VECTORS * s->lanes * s->real_bytes);
     if (leaps(s, r->a, s->sum) && !copies_rows(s)) sum = PLAN_SHORTEST_SUM;
     if (s->all) sum = s->sum / 2 + 1;
     int64_t block = sum / inner > 1 ? sum / inner : 1, blocks = (turns + block / 2) / block;

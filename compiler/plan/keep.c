@@ -12,8 +12,6 @@
 enum {
     SHORTEST_TIME = 4, /* worth a copy that saves transposing at each time */
     ENOUGH_TURNS = 16, /* worth one of what could be read where it lies */
-    MOST_VECTORS = 8,  /* of columns in a tile */
-    TILE_VECTORS = 2,  /* usually */
 };
 
 /* Is what is read the same at all times? */
@@ -55,7 +53,7 @@ static bool pays(const Planner *p, const Kernel *k, const Roles *r, int64_t turn
     int64_t columns = (int64_t)plan_points(p, r->n, r->nn);
     if (k->blocking.pair || stride != 1 || p->options->blocks_all) return true;
     int64_t bytes = plan_footprint(p->f, r->b, NULL) * p->real_bytes;
-    return turns >= ENOUGH_TURNS && columns > TILE_VECTORS * p->lanes &&
+    return turns >= ENOUGH_TURNS && columns > PLAN_TILE_VECTORS * p->lanes &&
            bytes > p->options->l1_bytes / 2;
 }
 
@@ -73,7 +71,7 @@ void plan_keep(Planner *p, Kernel *k) {
         int64_t extent = plan_turns_of(p->f, index);
         columns *= index == k->vector ? (extent + lanes - 1) / lanes * lanes : extent;
     }
-    int64_t room = MOST_VECTORS * lanes * lanes; /* behind the last panel */
+    int64_t room = PLAN_MOST_VECTORS * lanes * lanes; /* behind the last panel */
     b->kept_bytes = plan_aligned((units_of_sum(p->f, k) * columns + room) * real_bytes);
     b->panel_bytes = b->rows = b->rows_bytes = b->turns = 0;
     b->workspace_bytes = b->copy_bytes;

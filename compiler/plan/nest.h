@@ -62,6 +62,10 @@ void nest_bands(const Group *g, const Draft *nest);
 
 /* ---- steps.c ---- */
 typedef const Expr *NestChange(void *data, const Expr *e);
+/* The read of another tensor at the same place: its dimension d is dims[d] of what is read (NULL:
+ * d). Reads within it are changed as well. */
+const Expr *nest_read_of(Ctx *ctx, const Expr *read, Tensor *tensor, const uint32_t *dims,
+                         NestChange *change, void *data);
 /* What the kernel sums up, in other terms. */
 void nest_change_kernel(Kernel *k, NestChange *change, void *data);
 /* The group as a nest, in place of its first member. aliased: tensors that have aliases. */

@@ -199,6 +199,8 @@ double plan_share_used(int64_t extent, int64_t tile);
 /* ---- blocking.c ---- */
 #define PLAN_MOST_DIMS    16
 #define PLAN_SHORTEST_SUM 96 /* worth it to take sums from memory and back */
+#define PLAN_MOST_VECTORS 8  /* of columns in a panel, and in a tile of codegen */
+#define PLAN_TILE_VECTORS 2  /* of columns in most tiles */
 /* The least turns of a summed index, inside of which `inner` turns are summed, that are a block. */
 int64_t plan_shortest_block(int64_t inner);
 /* As planned: the batch counts as max_batch. */

@@ -185,19 +185,12 @@ static bool join(const Rows *rows, Group *g, Draft *draft) {
 
 /* What the first member reads of other groups is computed again for a block of its rows: they must
  * be those of the block. */
-static bool first_agrees(const Rows *rows, const Group *g) {
+static bool first_agrees(const Rows *rows, Group *g) {
     Reads reads = {0};
+    bool any = false;
     nest_reads(g->p, g->members[0].draft, &reads);
-    for (uint32_t r = 0; r < reads.len; r++) {
-        const Tensor *tensor = reads.at[r]->read.tensor, *base = plan_base(g->p, tensor);
-        const Written *written = written_of(rows, g, base);
-        if (!written) continue;
-        if (base != tensor || written->is_partial) return false;
-        for (uint32_t o = 0; o < g->nouter; o++)
-            if (nest_plain_index(reads.at[r]->read.subs[written->dims[o]]) !=
-                g->members[0].outer[o])
-                return false;
-    }
+    for (uint32_t r = 0; r < reads.len; r++)
+        if (!follow_read(rows, g, &g->members[0], reads.at[r], &any)) return false;
     return true;
 }
 

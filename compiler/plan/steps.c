@@ -19,6 +19,16 @@ static Index **without(Planner *p, Index *const *list, uint32_t *n, const Group 
     return rest;
 }
 
+const Expr *nest_read_of(Ctx *ctx, const Expr *read, Tensor *tensor, const uint32_t *dims,
+                         NestChange *change, void *data) {
+    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank + 1);
+    for (uint32_t d = 0; d < tensor->rank; d++)
+        subs[d] = ir_rewrite_reads(ctx, read->read.subs[dims ? dims[d] : d], change, data);
+    const Expr *otherwise = read->read.otherwise;
+    if (otherwise) otherwise = ir_rewrite_reads(ctx, otherwise, change, data);
+    return ir_read(ctx, tensor, subs, otherwise);
+}
+
 void nest_change_kernel(Kernel *k, NestChange *change, void *data) {
     if (k->body) k->body = change(data, k->body);
     for (uint32_t i = 0; i < k->nalso; i++) k->also[i].body = change(data, k->also[i].body);
@@ -123,12 +133,7 @@ typedef struct Shrink {
 static const Expr *shrink_read(void *data, const Expr *e) {
     Shrink *s = data;
     if (e->kind != EX_READ || e->read.tensor != s->from) return NULL;
-    const Expr **subs = ARENA_ARRAY(s->p->ctx->arena, const Expr *, s->to->rank + 1);
-    for (uint32_t d = 0; d < s->to->rank; d++)
-        subs[d] = ir_rewrite_reads(s->p->ctx, e->read.subs[s->dims[d]], shrink_read, s);
-    const Expr *otherwise = e->read.otherwise;
-    if (otherwise) otherwise = ir_rewrite_reads(s->p->ctx, otherwise, shrink_read, s);
-    return ir_read(s->p->ctx, s->to, subs, otherwise);
+    return nest_read_of(s->p->ctx, e, s->to, s->dims, shrink_read, s);
 }
 
 static const Expr *shrunk(void *data, const Expr *e) {
