@@ -158,6 +158,20 @@ static double distance_f32(float got, long double expected) {
     return distance((long double)got, expected, 24, -125);
 }
 
+/* The same, for the exact value in double precision; without the detour through the longer format
+ * where the result is an ordinary number. */
+static double short_distance(float got, double expected) {
+    double size = fabs(expected);
+    if (!(size >= 0x1p-125 && size < 0x1p127 && isfinite(got)))
+        return distance_f32(got, (long double)expected);
+    uint64_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    bits = (bits >> 52) << 52; /* the power of two below */
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return fabs((double)got - expected) / (power * 0x1p-23);
+}
+
 static double distance_f64(double got, long double expected) {
     if (fabsl(expected) >= 0x1p1024L) expected = copysignl(INFINITY, expected);
     if (fabsl(expected) < 0x1p-1076L && got == 0) return 0;
@@ -342,7 +356,7 @@ static void exhaust(Ctx *ctx, Jit *jit, const Row *row, Arrays *s, uint64_t step
         }
         apply(s->af, s->bf, s->of, COUNT);
         for (uint32_t i = 0; i < COUNT; i++) {
-            double d = distance_f32(s->of[i], short_reference(row->op, (double)s->af[i]));
+            double d = short_distance(s->of[i], short_reference(row->op, (double)s->af[i]));
             if (d > worst) worst = d, at = s->af[i];
         }
     }
