@@ -282,7 +282,7 @@ static LLVMModuleRef object_module(Dlc *dlc, LLVMContextRef llvm, const Planned 
 static void write_header(Dlc *dlc, const Planned *planned, const PipelineOptions *pipeline,
                          Text *text) {
     DlrtModel *model = describe_model(&dlc->ctx, planned, pipeline);
-    target_header(&dlc->ctx, text, model, planned->step != NULL);
+    target_header(&dlc->ctx, text, model, pipeline->machine, planned->step != NULL);
 }
 
 bool dlc_write_object(Dlc *dlc, const DlcOptions *options, const char *object_path,

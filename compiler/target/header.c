@@ -179,11 +179,21 @@ static void put_functions(Header *h, bool trains) {
                 last_parameter(h));
 }
 
-void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains) {
+static void put_machine(Text *out, const Machine *machine) {
+    text_printf(out, " * For %s and processors at least as able as `%s`", machine->triple,
+                machine->cpu);
+    if (machine->is_scalable)
+        text_printf(out, ",\n * with vectors of just %lld bytes", (long long)machine->vector_bytes);
+    text_put(out, ".\n *\n");
+}
+
+void target_header(Ctx *ctx, Text *out, const DlrtModel *model, const Machine *machine,
+                   bool trains) {
     const char *name = target_identifier(ctx, model->name);
     Header h = {
         ctx, out, model, name, upper(ctx, name), model->real_bytes == 8 ? "double" : "float"};
-    text_printf(out, "/* Model `%s`, compiled by dlc.\n *\n", model->name);
+    text_printf(out, "/* Model `%s`, compiled by dlc.\n", model->name);
+    put_machine(out, machine);
     text_printf(out,
                 " * The functions call nothing%s, allocate nothing and keep nothing: all memory is "
                 "the caller's.\n",

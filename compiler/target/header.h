@@ -3,10 +3,12 @@
 #ifndef DLC_TARGET_HEADER_H
 #define DLC_TARGET_HEADER_H
 
+#include "codegen/codegen.h"
 #include "runtime/abi.h"
 #include "support/ctx.h"
 
-void target_header(Ctx *ctx, Text *out, const DlrtModel *model, bool trains);
+void target_header(Ctx *ctx, Text *out, const DlrtModel *model, const Machine *machine,
+                   bool trains);
 /* A name as a C identifier: other characters become `_`, a keyword of C or C++ gets one appended.
  */
 const char *target_identifier(Ctx *ctx, const char *name);
