@@ -262,7 +262,7 @@ int run_repl(Driver *driver, const Options *options) {
         fflush(stdout);
     }
     if (repl.pending) {
-        fputs("error: the input ends inside a definition\n", stderr);
+        fputs("error: the input is not complete: a bracket is open, or its last line goes on\n", stderr);
         repl.failed = true;
         forget(&repl);
     }

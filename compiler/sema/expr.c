@@ -182,7 +182,28 @@ static Value special_name(const Place *p, const Tree *tree) {
     return value_error();
 }
 
+/* What else is defined under the name; NULL: nothing. */
+static const char *other_meaning(Ctx *ctx, const Program *program, const Tree *tree) {
+    static const struct {
+        Space space;
+        const char *words;
+    } meanings[] = {{SPACE_MODEL, "a model"},
+                    {SPACE_DATA, "data"},
+                    {SPACE_OPTIMIZER, "an optimizer"},
+                    {SPACE_METRIC, "a metric"},
+                    {SPACE_INIT, "an initialiser"}};
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+        if (program_find(ctx, program, meanings[i].space, tree->name, tree->span))
+            return meanings[i].words;
+    return NULL;
+}
+
 Value unknown_name(Ctx *ctx, const Program *program, const Tree *tree, Names names) {
+    const char *meaning = other_meaning(ctx, program, tree);
+    if (meaning) {
+        diag_error(ctx, tree->span, "`%s` is %s, not a value or a function", tree->name, meaning);
+        return value_error();
+    }
     for (int op = 0; op < OPS; op++) vec_push(ctx->arena, &names, op_text((Op)op));
     Diag *d = diag_error(ctx, tree->span, "`%s` is not defined", tree->name);
     const char *near =
