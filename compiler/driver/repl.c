@@ -245,6 +245,21 @@ static void take_line(Repl *repl, char *line) {
     forget(repl);
 }
 
+static void on_busy_interrupt(int signal_number) {
+    static const char text[] = "\n(still at work; ctrl-C once more ends the session)\n";
+    (void)signal_number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
+/* At a terminal ctrl-C does not end the session while a line is at work: what takes long and can be
+ * stopped, as training, has its own answer to it. */
+static void take_line_to_the_end(Repl *repl, char *line) {
+    struct sigaction action = {.sa_handler = on_busy_interrupt, .sa_flags = SA_RESETHAND}, before;
+    sigaction(SIGINT, &action, &before);
+    take_line(repl, line);
+    sigaction(SIGINT, &before, NULL);
+}
+
 int run_repl(Driver *driver, const Options *options) {
     Repl repl = {.driver = driver, .options = options, .terminal = isatty(STDIN_FILENO)};
     driver->interactive = true;
@@ -256,13 +271,16 @@ int run_repl(Driver *driver, const Options *options) {
         if (!line) break;
         if (repl.dropped)
             forget(&repl);
+        else if (repl.terminal)
+            take_line_to_the_end(&repl, line);
         else
             take_line(&repl, line);
         free(line);
         fflush(stdout);
     }
     if (repl.pending) {
-        fputs("error: the input is not complete: a bracket is open, or its last line goes on\n", stderr);
+        fputs("error: the input is not complete: a bracket is open, or its last line goes on\n",
+              stderr);
         repl.failed = true;
         forget(&repl);
     }

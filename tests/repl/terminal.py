@@ -91,6 +91,11 @@ def talk(dlc, home):
     t.send("\x10\r")  # ctrl-P: the line before
     t.wait_for("43")
     t.wait_for("dlc> ")
+    t.send("sum[i < 150000000] sin(i)\r")
+    time.sleep(0.5)
+    os.kill(t.pid, signal.SIGINT)  # nor does it end what cannot be stopped
+    t.wait_for("still at work")
+    t.wait_for("dlc> ")
     t.send("\x04")  # ctrl-D
     return t.status()
 
