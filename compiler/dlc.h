@@ -81,7 +81,7 @@ typedef struct DlcOptions {
     /* Threads to compile with, which must outlive the session; NULL: the calling one alone. */
     const DlrtParallel *parallel;
     bool f64;  /* compile for double precision */
-    bool bf16; /* products of numbers that are rounded to bf16; none with f64 */
+    bool bf16; /* products of numbers rounded to bf16, and large values kept so; not with f64 */
     DlcWinograd winograd;
     bool inference;           /* no training functions */
     bool at_once;             /* dlc_compile: all functions now, not when they are called */

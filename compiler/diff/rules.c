@@ -70,7 +70,8 @@ static void op_rule(Accumulation *acc, const Expr *e, const Expr *d) {
     case OP_MAX:
     case OP_MIN: {
         Op first_wins = e->op.op == OP_MAX ? OP_GT : OP_LT;
-        const Expr *first = ir_op2(ctx, first_wins, a, b);
+        /* Beside a number the result says as much: what was compared need not be kept. */
+        const Expr *first = ir_op2(ctx, first_wins, b->kind == EX_NUMBER ? r : a, b);
         add_adjoint(acc, a, ir_select(ctx, first, d, zero));
         add_adjoint(acc, b, ir_select(ctx, first, zero, d));
         return;

@@ -96,7 +96,8 @@ static const Option table[] = {
     {"--f64", OPT_FLAG, FIELD(f64), " compile train eval predict generate bench ", NULL,
      "double precision"},
     {"--bf16", OPT_FLAG, FIELD(bf16), " compile train eval predict generate bench ", NULL,
-     "multiply numbers rounded to bf16; sums, parameters and updates stay in single precision"},
+     "keep and multiply numbers rounded to bf16; sums, parameters and updates stay in single "
+     "precision"},
     {"--winograd", OPT_WINOGRAD, FIELD(winograd),
      " compile train eval predict generate gradcheck bench ", "TILE",
      "3 x 3 convolutions in tiles of 2 (default), also 4 (less exact), or off"},

@@ -256,6 +256,9 @@ static const Expr *simplify_floor(Ctx *ctx, const Expr *a) {
 static const Expr *compare_reals(Ctx *ctx, Op op, const Expr *a, const Expr *b) {
     const Expr *x = as_integer(ctx, a), *y = as_integer(ctx, b);
     if (x && y) return ir_op2(ctx, op, x, y);
+    /* max(x, 0) > 0 is x > 0. */
+    if (is_op(a, op == OP_GT ? OP_MAX : OP_MIN) && (op == OP_GT || op == OP_LT) && arg(a, 1) == b)
+        return ir_op2(ctx, op, arg(a, 0), b);
     return a == b && (op == OP_LT || op == OP_GT) ? ir_truth(ctx, false) : NULL;
 }
 

@@ -4,7 +4,10 @@
  *
  * What a contraction in pairs reads it rounds anyway: a tensor inside of the function that is read
  * so is rounded when it is written. It takes half the memory, and nobody has to pack or copy it as
- * reals. What others give or take, parameters, states, and what is summed up in memory stay reals.
+ * reals. Other values and gradients of each example are rounded where they are more than the nearer
+ * caches hold: there, half the bytes are nearly half the time. What others give or take,
+ * parameters, states, what is summed up in memory, sums that are not of products (the statistics of
+ * a norm), recurrences, and what lives for a turn of a nest stay reals.
  */
 #include "plan/private.h"
 
@@ -72,9 +75,25 @@ static void round_drafts(Planner *p, const Drafts *drafts) {
     }
 }
 
+/* More than stays in the nearer caches until it is read? */
+static bool is_large(const Planner *p, const Node *node) {
+    int64_t bytes = tensor_elements(node->result, p->m->max_batch) * p->real_bytes;
+    return 2 * bytes >= p->options->l2_bytes;
+}
+
+static void round_large(Planner *p) {
+    for (uint32_t i = 0; i < p->nodes.len; i++) {
+        const Node *node = p->nodes.at[i];
+        if (node->is_alias || node->is_of_turn || node->scan.group || !is_large(p, node)) continue;
+        if (node->reduces && !node->nfactors) continue;
+        if (node->result->dims[0] == EXTENT_BATCH) round_tensor(p, node->result);
+    }
+}
+
 void plan_rounding(Planner *p) {
     round_new_values(p);
     if (p->options->bf16 && p->options->pairs) round_drafts(p, &p->drafts);
+    if (p->options->bf16 && p->options->pairs) round_large(p);
     if (p->options->bf16) round_copies(p);
 }
 

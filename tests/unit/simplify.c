@@ -172,6 +172,9 @@ static void identities(void) {
     const Expr *condition = ir_op2(c, OP_GT, x, y);
     EXPECT(ir_mul(c, ir_select(c, condition, one, zero), y) == ir_select(c, condition, y, zero));
     EXPECT(ir_select(c, ir_op1(c, OP_NOT, condition), x, y) == ir_select(c, condition, y, x));
+    EXPECT(ir_op2(c, OP_GT, ir_op2(c, OP_MAX, x, one), one) == ir_op2(c, OP_GT, x, one));
+    EXPECT(ir_op2(c, OP_LT, ir_op2(c, OP_MIN, x, one), one) == ir_op2(c, OP_LT, x, one));
+    EXPECT(ir_op2(c, OP_GT, ir_op2(c, OP_MIN, x, one), one) != ir_op2(c, OP_GT, x, one));
     EXPECT(ir_op2(c, OP_LT, lab_at(l, i), ir_int(c, 5)) == ir_truth(c, true));
     EXPECT(ir_op2(c, OP_LT, ir_real(c, lab_at(l, i)), lab_real(l, 2)) ==
            ir_op2(c, OP_LT, lab_at(l, i), ir_int(c, 2)));
