@@ -243,6 +243,15 @@ static uint32_t smaller(int64_t a, uint32_t b) {
     return a < b ? (uint32_t)a : b;
 }
 
+/* Eight rows keep the arithmetic units busy with two vectors of columns. A few more, if there are
+ * no others, are better than two tiles. */
+static uint32_t tile_rows(const Contract *c, int64_t rows, uint32_t registers) {
+    enum { MOST = 12, USUAL = 8 };
+    uint32_t room = registers / c->columns < MOST ? registers / c->columns : MOST;
+    bool is_all = c->row && c->row->turns >= 0 && rows <= room;
+    return smaller(rows, registers < 24 || c->columns == 1 || is_all ? room : USUAL);
+}
+
 /* 24 accumulators of 32 registers, or 12 of 16, leave room for the vectors of b. */
 static void choose_tile(Contract *c) {
     Gen *g = c->g;
@@ -264,8 +273,7 @@ static void choose_tile(Contract *c) {
     uint32_t most = rows == 1 ? 8 : rows <= 4 ? 4 : vectors == 3 ? 3 : 2;
     c->columns = smaller(vectors, registers == 24 || most < 4 ? most : 4);
     if (c->columns == 0) c->columns = 1;
-    c->rows = smaller(rows, registers == 24 ? 8 : 12 / c->columns);
-    if (registers == 24 && c->columns == 1) c->rows = smaller(rows, 12);
+    c->rows = tile_rows(c, rows, registers);
     if (c->form != FORM_PACKED) return;
     while (c->columns > 1 && panel_bytes(c, c->columns) > room_for_panels(c)) c->columns--;
 }

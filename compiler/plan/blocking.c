@@ -21,6 +21,7 @@ enum {
     ENOUGH_ROWS = 96, /* to copy for them what could be read where it lies */
     ENOUGH_TILES = 3, /* of columns to copy a for them */
     MOST_ROWS = 12,   /* of a tile */
+    TILE_ROWS = 8,    /* of most */
     PAGE = 4096,      /* bytes */
     MANY_PAGES = 192,
 };
@@ -189,12 +190,16 @@ static int64_t panel_bytes(const Shape *s, int64_t sum) {
 /* ---- the panels of a ----------------------------------------------------------------------------
  */
 
-/* Nothing but rows and columns is free, and there are many rows. */
-static bool has_many_rows(const Shape *s) {
+/* Nothing but rows and columns is free, and there are so many rows. */
+static bool has_rows(const Shape *s, int64_t least) {
     const Roles *r = &s->roles;
-    if (!s->is_plain || !r->nm || !r->nn || s->m < enough_rows(s)) return false;
+    if (!s->is_plain || !r->nm || !r->nn || s->m < least) return false;
     if (plan_turns_of_all(s->f, r->batch, r->nbatch) > 1) return false;
     return s->k->vector && plan_contains(r->n, r->nn, s->k->vector);
+}
+
+static bool has_many_rows(const Shape *s) {
+    return has_rows(s, enough_rows(s));
 }
 
 /* Is a copied? It pays if there are columns enough. */
@@ -216,6 +221,15 @@ static void block_rows(const Shape *s, int64_t sum, Blocking *b) {
     if (!copies) return;
     int64_t line = PLAN_ALIGNMENT / s->real_bytes;
     b->rows_bytes = plan_aligned((b->rows + MOST_ROWS) * (sum + line) * s->real_bytes);
+}
+
+/* All of b stays in the nearest cache, which has no room for the results: a tile's rows do all
+ * columns before the next, so that results are written from one end to the other. Their lines would
+ * else take the place of b's. */
+static bool writes_along_rows(const Shape *s, const Blocking *b) {
+    int64_t read = s->n * s->sum * s->real_bytes, written = s->m * s->n * s->real_bytes;
+    return !b->panel_bytes && !b->turns && has_rows(s, 2 * TILE_ROWS) &&
+           s->n > PLAN_TILE_VECTORS * s->lanes && read <= s->l1_bytes / 2 && written > s->l1_bytes;
 }
 
 /* ---- the sum in blocks --------------------------------------------------------------------------
@@ -292,7 +306,10 @@ Blocking plan_blocking(const Function *f, const Kernel *k, const PlanOptions *op
     if (k->part && !b.turns) b.turns = k->part;
     int64_t sum = b.turns ? s.sum / sum_turns(f, k, roles.k[0]) * b.turns : s.sum;
     b.panel_bytes = panel_bytes(&s, sum);
-    if (!is_block) block_rows(&s, sum, &b);
+    if (!is_block && writes_along_rows(&s, &b))
+        b.rows = TILE_ROWS;
+    else if (!is_block)
+        block_rows(&s, sum, &b);
     b.workspace_bytes = b.panel_bytes + b.rows_bytes + (b.turns ? partial : 0);
     return b;
 }
