@@ -30,9 +30,10 @@ if(DLC_STATIC_LLVM AND NOT DLC_SANITIZE AND NOT DLC_FUZZ)
                     OUTPUT_VARIABLE libraries ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
     string(REGEX REPLACE "-l([A-Za-z0-9]+)" "${LLVM_LIBRARY_DIR}/lib\\1.a" libraries "${libraries}")
     separate_arguments(libraries)
-    find_library(ZSTD_LIBRARY NAMES zstd libzstd.so.1)
+    find_library(ZSTD_LIBRARY NAMES libzstd.a zstd libzstd.so.1)
+    find_library(Z_LIBRARY NAMES libz.a z)
     if(libraries AND ZSTD_LIBRARY)
-        list(APPEND libraries ${ZSTD_LIBRARY} z -Wl,-Bstatic stdc++ -Wl,-Bdynamic dl m -static-libgcc)
+        list(APPEND libraries ${ZSTD_LIBRARY} ${Z_LIBRARY} -Wl,-Bstatic stdc++ -Wl,-Bdynamic dl m -static-libgcc)
         file(WRITE ${CMAKE_BINARY_DIR}/static.c
              "#include <llvm-c/LLJIT.h>\nint main(void) { return LLVMOrcCreateLLJIT(0, 0) != 0; }\n")
         try_compile(LLVM_STATIC_WORKS ${CMAKE_BINARY_DIR}/static SOURCES ${CMAKE_BINARY_DIR}/static.c
