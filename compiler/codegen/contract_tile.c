@@ -11,6 +11,8 @@ typedef struct Tile {
     const Columns *columns;
     uint32_t rows;
     LLVMValueRef a, b;
+    LLVMValueRef
+        next; /* how far from b is what the tile fetches for the next columns; NULL: none */
     LLVMValueRef acc[CONTRACT_MAX_TILE];
 } Tile;
 
@@ -53,6 +55,7 @@ static void outer_step(Tile *t) {
     Gen *g = c->g;
     const Columns *columns = t->columns;
     LLVMValueRef b[CONTRACT_MAX_TILE];
+    if (t->next) gen_prefetch(g, gen_element_address(g, c->b.unit, t->b, t->next), SECOND_CACHE);
     for (uint32_t v = 0; v < columns->count; v++)
         b[v] = columns->panel ? gen_load(g, g->real, ahead(t, t->b, v * columns->lanes),
                                          columns->lanes, NULL, NULL)
@@ -432,6 +435,28 @@ static void add_block(Tile *t, const Point *p, LLVMValueRef row) {
     LLVMPositionBuilderAtEnd(g->b, next);
 }
 
+/* Do steps of the sum lie so far apart in b that no prefetcher follows them, and would each tile of
+ * columns find its own in the last cache at best? */
+static bool fetches_ahead(const Contract *c, const Columns *columns, LLVMValueRef row) {
+    enum { FAR = 2048 }; /* bytes: half a page */
+    if (!row || columns->panel || columns->count < 2) return false;
+    if (c->form != FORM_OUTER || c->b.column != 1 || c->sums.len != 1) return false;
+    const Axis *sum = &c->sums.at[0];
+    int64_t bytes = gen_element_bytes(c->b.unit), step = contract_stride(&c->b, sum) * bytes;
+    int64_t all = contract_turns(c->g, sum) * contract_turns(c->g, c->column) * bytes;
+    return step > FAR && all > (int64_t)c->g->machine->l2_bytes / 2;
+}
+
+/* The first tiles of rows fetch a vector of the next columns each; the others, again, what they
+ * read. */
+static LLVMValueRef next_columns(Gen *g, const Columns *columns, LLVMValueRef row, uint32_t rows) {
+    LLVMValueRef tile = LLVMBuildUDiv(g->b, row, gen_i64(g, rows), "");
+    LLVMValueRef is_first = LLVMBuildICmp(g->b, LLVMIntULT, tile, gen_i64(g, columns->count), "");
+    LLVMValueRef at = LLVMBuildMul(g->b, tile, gen_i64(g, columns->lanes), "");
+    at = LLVMBuildAdd(g->b, at, gen_i64(g, columns->count * columns->lanes), "");
+    return LLVMBuildSelect(g->b, is_first, at, gen_i64(g, 0), "next");
+}
+
 /* A tile at its first element, whose sums are 0. */
 static Tile begun(Contract *c, const Point *p, const Columns *columns, LLVMValueRef row,
                   uint32_t rows) {
@@ -440,6 +465,7 @@ static Tile begun(Contract *c, const Point *p, const Columns *columns, LLVMValue
     DLC_ASSERT(g->ctx, tile_size(&t) <= CONTRACT_MAX_TILE, c->kernel->span);
     t.a = c->a_panels ? contract_row_in_panels(c, row) : contract_address(c, p, &c->a);
     t.b = columns->panel ? columns->panel : contract_address(c, p, &c->b);
+    if (rows > 1 && fetches_ahead(c, columns, row)) t.next = next_columns(g, columns, row, rows);
     uint32_t lanes = accumulator_lanes(c, columns);
     for (uint32_t i = 0; i < tile_size(&t); i++)
         t.acc[i] = LLVMConstNull(gen_vector(g, g->real, lanes));

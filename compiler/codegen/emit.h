@@ -97,6 +97,9 @@ LLVMValueRef gen_element_address(Gen *g, LLVMTypeRef element, LLVMValueRef base,
                                  LLVMValueRef offset); /* base + offset elements */
 /* The same for a known number of elements; what is at 0 is the base itself. */
 LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t elements);
+/* The line at the address, which need not exist, to the nearest cache or the second one. */
+typedef enum Nearness { SECOND_CACHE = 2, NEAREST_CACHE } Nearness;
+void gen_prefetch(Gen *g, LLVMValueRef address, Nearness to);
 /* Room for so many reals while the function runs, aligned as a vector. */
 LLVMValueRef gen_local(Gen *g, uint32_t reals, const char *name);
 /* Consecutive elements, aligned as one element. Lanes where mask is false are not touched; they

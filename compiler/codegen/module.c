@@ -167,6 +167,12 @@ LLVMValueRef gen_ahead(Gen *g, LLVMTypeRef element, LLVMValueRef base, int64_t e
     return elements ? gen_element_address(g, element, base, gen_i64(g, elements)) : base;
 }
 
+void gen_prefetch(Gen *g, LLVMValueRef address, Nearness to) {
+    enum { TO_READ = 0, DATA = 1 };
+    LLVMValueRef args[] = {address, gen_i32(g, TO_READ), gen_i32(g, to), gen_i32(g, DATA)};
+    gen_intrinsic(g, "llvm.prefetch", g->ptr, args, 4);
+}
+
 LLVMValueRef gen_local(Gen *g, uint32_t reals, const char *name) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b), entry = LLVMGetEntryBasicBlock(g->fn);
     LLVMValueRef first = LLVMGetFirstInstruction(entry);

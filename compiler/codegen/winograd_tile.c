@@ -129,9 +129,8 @@ void winograd_prefetch(const Winding *x, const Linear *operand, LLVMValueRef at,
     int64_t across = winograd_coefficient(operand, x->w->places[1]);
     for (uint32_t i = 0; i < x->w->tile * x->w->tile; i++) {
         int64_t row = high + i / x->w->tile, column = i % x->w->tile;
-        LLVMValueRef args[] = {gen_ahead(g, g->real, at, row * down + column * across),
-                               gen_i32(g, 0), gen_i32(g, 3), gen_i32(g, 1)};
-        gen_intrinsic(g, "llvm.prefetch", g->ptr, args, 4);
+        LLVMValueRef line = gen_ahead(g, g->real, at, row * down + column * across);
+        gen_prefetch(g, line, NEAREST_CACHE);
     }
 }
 

@@ -19,6 +19,7 @@
 enum {
     BATCH_GUESS = 64, /* examples, where the number is not known */
     ENOUGH_ROWS = 96, /* to copy for them what could be read where it lies */
+    MANY_ROWS = 384,  /* to copy for them what is read from the second-level cache else */
     ENOUGH_TILES = 3, /* of columns to copy a for them */
     MOST_ROWS = 12,   /* of a tile */
     TILE_ROWS = 8,    /* of most */
@@ -163,6 +164,14 @@ static int64_t enough_rows(const Shape *s) {
     return s->all ? 2 : ENOUGH_ROWS;
 }
 
+/* Do steps of the sum meet in so few sets of the second-level cache that they fill half of these,
+ * and are there very many rows? The cache has a set for each line of a part of it; what is a
+ * multiple of 2^n apart is in one of 2^n sets. */
+static bool meets(const Shape *s, const Expr *read, int64_t sum) {
+    int64_t along = least_stride(s, read, s->roles.k, s->roles.nk) * s->real_bytes;
+    return s->is_plain && s->m >= MANY_ROWS && sum * (along & -along) >= s->l2_bytes / 2;
+}
+
 /* ---- the panel of b ----------------------------------------------------------------------------
  */
 
@@ -178,7 +187,8 @@ static int64_t panel_bytes(const Shape *s, int64_t sum) {
     int64_t vector_bytes = s->lanes * s->real_bytes;
     int64_t vectors = (s->n + s->lanes - 1) / s->lanes, most = PLAN_MOST_VECTORS;
     if (stride == 1) {
-        if (!leaps(s, r->b, sum) || s->m < enough_rows(s)) return 0;
+        bool pays = leaps(s, r->b, sum) ? s->m >= enough_rows(s) : meets(s, r->b, sum);
+        if (!pays) return 0;
         most = PLAN_TILE_VECTORS;
     }
     if (vectors > most) vectors = most;
