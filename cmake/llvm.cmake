@@ -25,7 +25,7 @@ message(STATUS "LLVM ${LLVM_VERSION}: ${LLVM_LIBRARY}")
 # to link then; empty where that is not wanted, or not all of it is there.
 option(DLC_STATIC_LLVM "Link LLVM into dlc, where its static libraries are found" ON)
 set(LLVM_STATIC "")
-if(DLC_STATIC_LLVM AND NOT DLC_SANITIZE AND NOT DLC_FUZZ)
+if(DLC_STATIC_LLVM AND NOT DLC_FUZZ)
     execute_process(COMMAND ${LLVM_CONFIG} --link-static --libs orcjit passes x86 aarch64 riscv bitreader bitwriter
                     OUTPUT_VARIABLE libraries ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
     string(REGEX REPLACE "-l([A-Za-z0-9]+)" "${LLVM_LIBRARY_DIR}/lib\\1.a" libraries "${libraries}")
