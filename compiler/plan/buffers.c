@@ -81,6 +81,11 @@ static void add_leaf(Planner *p, const Layout *layout, Tensor *tensor) {
     add_buffer(p, tensor, place, 0, *offset);
 }
 
+/* Values of the first index. */
+static int64_t first_extent(const Planner *p, const Tensor *tensor) {
+    return tensor->dims[0] == EXTENT_BATCH ? p->m->max_batch : tensor->dims[0];
+}
+
 /* The buffer of a tensor; made when it is first asked for. */
 static Buffer *buffer_of(Planner *p, const Layout *layout, Tensor *tensor) {
     Buffer *buffer = map_get(&p->f->buffer_of, tensor);
@@ -100,7 +105,7 @@ static Buffer *buffer_of(Planner *p, const Layout *layout, Tensor *tensor) {
     buffer = add_buffer(p, tensor, node->is_of_turn ? PLACE_TURN : PLACE_ARENA, 0, 0);
     if (node->block) {
         buffer->rows = node->at[0];
-        buffer->bytes = buffer->bytes / tensor->dims[0] * node->block;
+        buffer->bytes = buffer->bytes / first_extent(p, tensor) * node->block;
     }
     return buffer;
 }

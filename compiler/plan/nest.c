@@ -369,6 +369,7 @@ void plan_nest(Planner *p) {
     Map aliased = {0};
     for (uint32_t i = 0; i < p->alias_of.len; i++)
         map_set(p->ctx->arena, &aliased, p->alias_of.entries[i].value, p);
+    nest_tiles(p, &aliased);
     nest_rows(p, &aliased);
     uint32_t kept = 0, n = p->drafts.all.len;
     for (uint32_t i = 0; i < n; i++) {

@@ -1,6 +1,7 @@
 /* plan/nest.h: what the files that make nests share. Private to them.
  *
  *   nest.c   groups of kernels whose turns touch little
+ *   tiles.c  groups that are done for a block of examples at a time
  *   rows.c   groups in which what is long in two indices is there for a block of rows alone
  *   again.c  what such a group computes once more instead of reading it
  *   steps.c  a group becomes a nest
@@ -11,7 +12,7 @@
 
 #include "plan/private.h"
 
-enum { NEST_MOST_OUTER = 6, NEST_MOST_STEPS = 24 };
+enum { NEST_MOST_OUTER = 6, NEST_MOST_STEPS = 64 };
 
 typedef struct Member {
     Draft *draft;
@@ -45,6 +46,10 @@ void nest_note_writes(Group *g, const Member *m);
 /* It would be computed where the group begins: is all that it reads there? */
 bool nest_may_move(const Group *g, const Draft *draft, const Reads *reads);
 
+/* ---- tiles.c ---- */
+/* Makes nests of the groups it finds among the drafts. */
+void nest_tiles(Planner *p, const Map *aliased);
+
 /* ---- rows.c ---- */
 /* Makes nests of the groups it finds among the drafts. */
 void nest_rows(Planner *p, const Map *aliased);
@@ -68,6 +73,11 @@ const Expr *nest_read_of(Ctx *ctx, const Expr *read, Tensor *tensor, const uint3
                          NestChange *change, void *data);
 /* What the kernel sums up, in other terms. */
 void nest_change_kernel(Kernel *k, NestChange *change, void *data);
+/* A kernel of elements, at the place of another one. */
+Draft *nest_new_map(Planner *p, const Draft *like, Index **free, uint32_t nfree);
+/* Sets to 0, before the nest whose first member is given, what the node then sums up there block by
+ * block. */
+Draft *nest_zero(Planner *p, Node *node, const Draft *first);
 /* The group as a nest, in place of its first member. aliased: tensors that have aliases. */
 Draft *nest_make(Group *g, const Map *aliased);
 

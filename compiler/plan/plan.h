@@ -102,7 +102,6 @@ typedef struct Winograd {
     Index *batch, *places[2], *taps[2], *in, *out;
     const Expr *sliding, *other;
     bool is_gradient; /* of the filter */
-    bool pairs;       /* what is transformed is rounded to bf16, and multiplied in pairs */
     bool is_possible; /* it could be done so, whether it pays or not */
 } Winograd;
 
@@ -212,6 +211,7 @@ typedef struct PlanOptions {
     bool split_all;    /* for tests: every kernel that can be divided is, however small */
     bool nest_all;     /* for tests: whatever can be a nest is one, however small */
     bool rows_all;     /* for tests: the same of nests of blocks of rows with contractions */
+    bool tiles_all;    /* for tests: the same of nests of blocks of examples */
     bool blocks_all;   /* for tests: products are done in blocks, however small */
     bool winograd_all; /* for tests: with the largest tile wherever it is possible */
     bool parts_all;    /* for tests: sums over the examples are done in parts, however short */

@@ -9,7 +9,7 @@
  *   order.c     when the new parameters are computed
  *   fuse.c      nodes into Drafts: what is computed in one loop nest
  *   schedule.c  kind, roles and vector of a kernel
- *   nest.c      kernels over the same rows into one nest (with rows.c, again.c, steps.c and band.c)
+ *   nest.c      kernels over the same rows into one nest (with the files that nest.h lists)
  *   rounding.c  what lies in memory as bf16
  *   kernels.c   Drafts to Kernels: what is stored, what only passes through
  *   partial.c   long sums over the examples, in parts

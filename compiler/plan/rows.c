@@ -327,36 +327,9 @@ static int64_t block_of(const Group *g) {
 /* ---- sums along the rows -----------------------------------------------------------------------
  */
 
-static Draft *new_map(Rows *rows, const Draft *like, Index **free, uint32_t nfree) {
-    Arena *arena = rows->p->ctx->arena;
-    Draft *draft = ARENA_NEW(arena, Draft);
-    *draft = (Draft){.in = like->in, .position = like->position};
-    draft->kernel = ARENA_NEW(arena, Kernel);
-    *draft->kernel =
-        (Kernel){.kind = KERNEL_MAP, .span = like->kernel->span, .free = free, .nfree = nfree};
-    return draft;
-}
-
-/* 0 in the memory of what the node sums up, before the first block. */
-static Draft *zero(Rows *rows, Node *node, const Draft *first) {
-    Planner *p = rows->p;
-    const Tensor *sum = node->result;
-    const char *name = arena_printf(p->ctx->arena, "%s.zero", sum->name);
-    Tensor *before = plan_tensor(p, name, sum->rank, sum->dims, 0, sum->span);
-    Node *zero = plan_add_node(p, before, ir_free_indices(p->ctx, before, NULL),
-                               ir_number(p->ctx, 0), node->span);
-    zero->in_memory = node->in_memory = true;
-    node->before = before;
-    vec_push(p->ctx->arena, &p->nodes, zero);
-    map_set(p->ctx->arena, &p->in_place, before, node->result);
-    zero->draft = new_map(rows, first, zero->free, zero->nfree);
-    vec_push(p->ctx->arena, &zero->draft->nodes, zero);
-    return zero->draft;
-}
-
 /* What is computed of sums along the rows becomes a kernel of its own. */
 static void split_behind(Rows *rows, Draft *draft) {
-    Draft *map = new_map(rows, draft, draft->kernel->free, draft->kernel->nfree);
+    Draft *map = nest_new_map(rows->p, draft, draft->kernel->free, draft->kernel->nfree);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < draft->nodes.len; i++) {
         Node *node = draft->nodes.at[i];
@@ -383,7 +356,7 @@ static void place_group(Rows *rows, Group *g, Drafts *all) {
         if (!g->members[i].adds) continue;
         split_behind(rows, draft);
         for (uint32_t n = 0; n < draft->nodes.len; n++)
-            vec_push(arena, &all->all, zero(rows, draft->nodes.at[n], first));
+            vec_push(arena, &all->all, nest_zero(rows->p, draft->nodes.at[n], first));
     }
     vec_push(arena, &all->all, nest_make(g, rows->aliased));
 }

@@ -194,6 +194,36 @@ static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
     }
 }
 
+/* ---- sums along the rows -----------------------------------------------------------------------
+ */
+
+Draft *nest_new_map(Planner *p, const Draft *like, Index **free, uint32_t nfree) {
+    Draft *draft = ARENA_NEW(p->ctx->arena, Draft);
+    *draft = (Draft){.in = like->in, .position = like->position};
+    draft->kernel = ARENA_NEW(p->ctx->arena, Kernel);
+    *draft->kernel =
+        (Kernel){.kind = KERNEL_MAP, .span = like->kernel->span, .free = free, .nfree = nfree};
+    return draft;
+}
+
+Draft *nest_zero(Planner *p, Node *node, const Draft *first) {
+    const Tensor *sum = node->result;
+    const char *name = arena_printf(p->ctx->arena, "%s.zero", sum->name);
+    Tensor *before = plan_tensor(p, name, sum->rank, sum->dims, 0, sum->span);
+    Node *zero = plan_add_node(p, before, ir_free_indices(p->ctx, before, NULL),
+                               ir_number(p->ctx, 0), node->span);
+    zero->in_memory = node->in_memory = true;
+    node->before = before;
+    vec_push(p->ctx->arena, &p->nodes, zero);
+    map_set(p->ctx->arena, &p->in_place, before, node->result);
+    zero->draft = nest_new_map(p, first, zero->free, zero->nfree);
+    vec_push(p->ctx->arena, &zero->draft->nodes, zero);
+    return zero->draft;
+}
+
+/* ---- the nest ----------------------------------------------------------------------------------
+ */
+
 Draft *nest_make(Group *g, const Map *aliased) {
     Planner *p = g->p;
     Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->arena, Draft);

@@ -72,7 +72,8 @@ static void check_stores(Check *c) {
         }
         const Buffer *buffer = map_get(&c->f->buffer_of, store->tensor);
         if (buffer && buffer->place == PLACE_TURN) nouter = 0;
-        DLC_ASSERT(c->ctx, outer == nouter && times <= !c->nest, k->span);
+        bool may_time = !c->nest || c->nest->split.number; /* of a scan, or of a part */
+        DLC_ASSERT(c->ctx, outer == nouter && times <= may_time, k->span);
         DLC_ASSERT(c->ctx, store->tensor->rank == k->nfree + outer + times, k->span);
         DLC_ASSERT(c->ctx, (store->value->type == TY_INT) == (store->tensor->classes > 0), k->span);
     }
@@ -104,16 +105,25 @@ static void check_scatter(Check *c) {
     DLC_ASSERT(c->ctx, plan_contains(k->free, k->nfree, store->at[k->scatter_dim]), k->span);
 }
 
+/* Do its stores, or those of its steps, have a place for each part where it sums these up? */
+static void check_parts(Check *c, const Kernel *k, const Split *split) {
+    bool is_sum = plan_contains(k->over, k->nover, split->index);
+    DLC_ASSERT(c->ctx, is_sum || k->nsteps || plan_contains(k->free, k->nfree, split->index),
+               k->span);
+    for (uint32_t i = 0; is_sum && i < k->nstores; i++)
+        DLC_ASSERT(c->ctx, k->stores[i].at[0] == split->number, k->span);
+    for (uint32_t i = 0; i < k->nsteps; i++) check_parts(c, k->steps[i], split);
+}
+
 static void check_split(Check *c, const Kernel *k) {
     const Split *split = &k->split;
     if (!split->index) return;
-    bool is_sum = split->number != NULL;
+    bool is_sum = split->number && k->kind != KERNEL_NEST;
     DLC_ASSERT(
         c->ctx,
         plan_contains(is_sum ? k->over : k->free, is_sum ? k->nover : k->nfree, split->index),
         k->span);
-    for (uint32_t i = 0; is_sum && i < k->nstores; i++)
-        DLC_ASSERT(c->ctx, k->stores[i].at[0] == split->number, k->span);
+    if (split->number) check_parts(c, k, split);
     DLC_ASSERT(c->ctx, split->parts > 1 && split->unit > 0, k->span);
     DLC_ASSERT(c->ctx, k->kind != KERNEL_SCATTER || k->stores[0].at[k->scatter_dim] != split->index,
                k->span);

@@ -458,6 +458,7 @@ static void random_module(uint64_t seed) {
     rig_open(r, what, n, max_batch, seed % 3 != 0);
     r->nest_all = seed % 5 > 1;
     r->rows_all = seed % 7 > 2;
+    r->tiles_all = seed % 8 > 3;
     r->random += seed * 0x9e3779b97f4a7c15u;
     for (int i = 0; i < 10; i++) rig_random(r, 2);
     Maker m = {.r = r, .exact = r->f64};

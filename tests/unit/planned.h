@@ -25,7 +25,7 @@ typedef struct RigArray {
 typedef struct Rig {
     Ctx ctx;
     Module *m;
-    bool f64, keep_text, nest_all, rows_all;
+    bool f64, keep_text, nest_all, rows_all, tiles_all;
     int64_t n;
     const char *what;
     RigArray leaves[RIG_ARRAYS]; /* in the order they were made */
@@ -233,6 +233,7 @@ static void rig_plan(Rig *r) {
                            .parts_all = rig_adds,
                            .nest_all = r->nest_all,
                            .rows_all = r->rows_all,
+                           .tiles_all = r->tiles_all,
                            .blocks_all = rig_divides};
     r->layout = plan_layout(&r->ctx, params, nparams, states, nstates, r->f64 ? 8 : 4, NULL);
     r->f = plan_function(&r->ctx, r->m, "run", inputs, ninputs, r->layout, &options);
