@@ -68,7 +68,7 @@ typedef struct DlcSetting {
 
 /* Convolutions with a window of 3 x 3 by Winograd's algorithm, where it is predicted to be faster:
  * with tiles of 2 x 2 places, whose rounding errors are about those of the sums as written (the
- * default); also with 4 x 4, whose are about ten times larger; or not at all. */
+ * default); also with 4 x 4, whose are about ten times larger, but not with bf16; or not at all. */
 typedef enum DlcWinograd { DLC_WINOGRAD_2, DLC_WINOGRAD_4, DLC_WINOGRAD_OFF } DlcWinograd;
 
 typedef struct DlcOptions {

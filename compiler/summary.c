@@ -82,7 +82,8 @@ double summary_kernel_flops(const Kernel *k, int64_t n) {
 }
 
 double summary_pairs_flops(const Kernel *k, int64_t n) {
-    double flops = k->blocking.pair ? k->flops + k->example_flops * (double)n : 0;
+    double flops =
+        k->blocking.pair || k->winograd.pairs ? k->flops + k->example_flops * (double)n : 0;
     for (uint32_t i = 0; i < k->nsteps; i++) flops += summary_pairs_flops(k->steps[i], n);
     return flops;
 }

@@ -164,6 +164,7 @@ static void put_winograd(Walk *w, const Winograd *winograd) {
     put(w, winograd->tile);
     if (winograd->tile == 0) return;
     put(w, winograd->is_gradient);
+    put(w, winograd->pairs);
     put(w, winograd->together);
     put(w, winograd->rows);
     put(w, winograd->columns);

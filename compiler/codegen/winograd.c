@@ -22,71 +22,81 @@ static int64_t tap_offset(const Winding *x, uint32_t direction, uint32_t tap) {
     return winograd_coefficient(&x->other, x->w->taps[direction]) * (is_back ? 2 - tap : tap);
 }
 
-/* [vectors of out, a block together][product][in][lanes of the block] */
-static LLVMValueRef filter_place(const Winding *x, LLVMValueRef vector, LLVMValueRef in,
+/* Steps of the sum over the channels. */
+static int64_t steps_of(const Winding *x) {
+    return (x->w->in->extent + x->per_unit - 1) / x->per_unit;
+}
+
+/* [vectors of out, a block together][product][step][lanes of the block] */
+static LLVMValueRef filter_place(const Winding *x, LLVMValueRef vector, LLVMValueRef step,
                                  uint32_t product) {
     Gen *g = x->g;
-    int64_t width = (int64_t)x->w->columns * g->lanes, channels = x->w->in->extent;
+    int64_t width = (int64_t)x->w->columns * g->lanes, steps = steps_of(x);
     LLVMValueRef block = LLVMBuildUDiv(g->b, vector, gen_i64(g, x->w->columns), "");
     LLVMValueRef number = LLVMBuildURem(g->b, vector, gen_i64(g, x->w->columns), "");
-    LLVMValueRef at = times(g, block, x->products * channels * width);
-    at = plus(g, at, gen_i64(g, product * channels * width));
-    at = plus(g, at, times(g, in, width));
+    LLVMValueRef at = times(g, block, x->products * steps * width);
+    at = plus(g, at, gen_i64(g, product * steps * width));
+    at = plus(g, at, times(g, step, width));
     return ahead(g, x->others, plus(g, at, times(g, number, g->lanes)));
 }
 
-static void filter_vector(const Winding *x, LLVMValueRef vector, LLVMValueRef in) {
+/* The filters of a vector of `out` for a channel of `in`, transformed. */
+static void filter_vector(const Winding *x, LLVMValueRef vector, LLVMValueRef in,
+                          LLVMValueRef *out) {
     Gen *g = x->g;
-    LLVMValueRef taps[9], out[WINOGRAD_WINDOW * WINOGRAD_WINDOW];
+    LLVMValueRef taps[9];
+    const Tensor *tensor = x->w->other->read.tensor;
+    LLVMTypeRef element = gen_element(g, tensor);
     LLVMValueRef first = times(g, vector, g->lanes), mask = winograd_mask(g, x->w->out, first);
     int64_t stride = winograd_coefficient(&x->other, x->w->out);
     LLVMValueRef at =
         plus(g, times(g, first, stride), times(g, in, winograd_coefficient(&x->other, x->w->in)));
-    LLVMValueRef base = ahead(g, gen_base(g, x->w->other->read.tensor), at);
+    LLVMValueRef base = gen_element_address(g, element, gen_base(g, tensor), at);
     LLVMValueRef apart = gen_iota(g, g->i64, g->lanes, stride);
-    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, g->real, g->lanes)) : NULL;
+    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, element, g->lanes)) : NULL;
     for (uint32_t i = 0; i < 9; i++) {
         int64_t offset = tap_offset(x, 0, i / 3) + tap_offset(x, 1, i % 3) + x->other.offset;
-        LLVMValueRef tap = gen_ahead(g, g->real, base, offset);
-        LLVMValueRef places = LLVMBuildGEP2(g->b, g->real, tap, &apart, 1, "");
-        taps[i] = stride == 1 ? winograd_load(g, tap, mask)
-                              : gen_gather(g, g->real, places, g->lanes, mask, zero);
+        LLVMValueRef tap = gen_ahead(g, element, base, offset);
+        LLVMValueRef places = LLVMBuildGEP2(g->b, element, tap, &apart, 1, "");
+        taps[i] = stride == 1 ? winograd_load(g, element, tap, mask)
+                              : gen_real(g, gen_gather(g, element, places, g->lanes, mask, zero));
     }
     winograd_transform(g, &x->algorithm.filter, taps, out);
-    for (uint32_t i = 0; i < x->products; i++)
-        gen_store(g, filter_place(x, vector, in, i), out[i], NULL);
+}
+
+/* Of a step: of one channel, or of two as pairs. Behind the last of an odd number is nothing. */
+static void filter_step(const Winding *x, LLVMValueRef vector, LLVMValueRef step) {
+    Gen *g = x->g;
+    LLVMValueRef first[WINOGRAD_PRODUCTS], second[WINOGRAD_PRODUCTS], is_there = NULL;
+    LLVMValueRef in = times(g, step, x->per_unit);
+    filter_vector(x, vector, in, first);
+    if (x->w->pairs) {
+        LLVMValueRef next = plus(g, in, gen_i64(g, 1));
+        if (x->w->in->extent % 2) {
+            is_there = LLVMBuildICmp(g->b, LLVMIntSLT, next, gen_i64(g, x->w->in->extent), "");
+            next = LLVMBuildSelect(g->b, is_there, next, in, "");
+        }
+        filter_vector(x, vector, next, second);
+    }
+    for (uint32_t i = 0; i < x->products; i++) {
+        LLVMValueRef value = first[i];
+        if (x->w->pairs) value = winograd_pair(g, value, second[i], is_there);
+        gen_store(g, filter_place(x, vector, step, i), value, NULL);
+    }
 }
 
 static void filters(const Winding *x) {
     Gen *g = x->g;
     LLVMValueRef vectors = gen_i64(g, x->out_lanes / g->lanes), one = gen_i64(g, 1);
     Loop vector = loop_begin(g, gen_i64(g, 0), vectors, one, "filters");
-    Loop in = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->w->in->extent), one, "filter");
-    filter_vector(x, vector.counter, in.counter);
-    loop_end(g, &in, NULL, NULL);
+    Loop step = loop_begin(g, gen_i64(g, 0), gen_i64(g, steps_of(x)), one, "filter");
+    filter_step(x, vector.counter, step.counter);
+    loop_end(g, &step, NULL, NULL);
     loop_end(g, &vector, NULL, NULL);
 }
 
 /* ---- products ----------------------------------------------------------------------------------
  */
-
-/* One step of the sum over the channels: at `window` and `filter`. */
-static void product_step(const Winding *x, LLVMValueRef *sums, LLVMValueRef window,
-                         LLVMValueRef filter) {
-    Gen *g = x->g;
-    LLVMValueRef b[WINOGRAD_SUMS];
-    for (uint32_t v = 0; v < x->w->columns; v++)
-        b[v] =
-            gen_load(g, g->real, gen_ahead(g, g->real, filter, v * g->lanes), g->lanes, NULL, NULL);
-    for (uint32_t r = 0; r < x->w->rows; r++) {
-        LLVMValueRef at = gen_ahead(g, g->real, window, r * x->in_lanes);
-        LLVMValueRef a = gen_splat(g, gen_load(g, g->real, at, 1, NULL, NULL), g->lanes);
-        for (uint32_t v = 0; v < x->w->columns; v++) {
-            LLVMValueRef *sum = &sums[r * x->w->columns + v];
-            *sum = gen_fma(g, a, b[v], *sum);
-        }
-    }
-}
 
 /* One of the matrix products of a block, for the vectors of `out` whose filters these are. */
 static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, LLVMValueRef to) {
@@ -94,11 +104,12 @@ static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, 
     LLVMValueRef sums[WINOGRAD_SUMS], out[WINOGRAD_SUMS];
     uint32_t n = x->w->rows * x->w->columns;
     DLC_ASSERT(g->ctx, n <= WINOGRAD_SUMS, x->k->span);
-    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->w->in->extent), gen_i64(g, 1), "sum");
+    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, steps_of(x)), gen_i64(g, 1), "sum");
     LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, g->lanes));
     for (uint32_t i = 0; i < n; i++) sums[i] = loop_carry(g, &loop, zero);
     LLVMValueRef step = times(g, loop.counter, (int64_t)x->w->columns * g->lanes);
-    product_step(x, sums, ahead(g, window, loop.counter), ahead(g, filter, step));
+    winograd_step(x, sums, ahead(g, window, loop.counter), x->in_lanes / x->per_unit,
+                  ahead(g, filter, step));
     loop_end(g, &loop, sums, out);
     for (uint32_t i = 0; i < n; i++)
         gen_store(g, gen_ahead(g, g->real, to, i * g->lanes), out[i], NULL);
@@ -107,11 +118,12 @@ static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, 
 /* All of them, one after the other. */
 static void products(const Winding *x, LLVMValueRef block) {
     Gen *g = x->g;
-    int64_t width = (int64_t)x->w->columns * g->lanes, in = x->w->in->extent;
-    LLVMValueRef first = ahead(g, x->others, times(g, block, x->products * in * width));
+    int64_t width = (int64_t)x->w->columns * g->lanes, steps = steps_of(x);
+    int64_t window = x->w->rows * x->in_lanes / x->per_unit;
+    LLVMValueRef first = ahead(g, x->others, times(g, block, x->products * steps * width));
     Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->products), gen_i64(g, 1), "product");
-    product(x, ahead(g, x->windows, times(g, loop.counter, x->w->rows * x->in_lanes)),
-            ahead(g, first, times(g, loop.counter, in * width)),
+    product(x, ahead(g, x->windows, times(g, loop.counter, window)),
+            ahead(g, first, times(g, loop.counter, steps * width)),
             ahead(g, x->sums, times(g, loop.counter, x->w->rows * width)));
     loop_end(g, &loop, NULL, NULL);
 }
@@ -167,7 +179,7 @@ static void store_tile(const Winding *x, const Point *p, const Tile *tile, LLVMV
 static void results(const Winding *x, const Point *outer, LLVMValueRef first, LLVMValueRef count,
                     LLVMValueRef block) {
     Gen *g = x->g;
-    LLVMValueRef in[WINOGRAD_WINDOW * WINOGRAD_WINDOW], out[WINOGRAD_TILE * WINOGRAD_TILE];
+    LLVMValueRef in[WINOGRAD_PRODUCTS], out[WINOGRAD_TILE * WINOGRAD_TILE];
     int64_t width = (int64_t)x->w->columns * g->lanes;
     LLVMValueRef lanes = gen_i64(g, g->lanes);
     Loop tiles = loop_begin(g, gen_i64(g, 0), count, gen_i64(g, 1), "tile");
@@ -220,8 +232,9 @@ void kernel_winograd(Gen *g, const Kernel *k) {
     }
     Point p = point_new(g, NULL, 1, NULL);
     x.others = g->workspace;
-    x.windows = gen_ahead(g, g->real, x.others, x.products * x.out_lanes * x.w->in->extent);
-    x.sums = gen_ahead(g, g->real, x.windows, x.products * x.w->together * x.in_lanes);
+    int64_t window = x.w->together * x.in_lanes / x.per_unit;
+    x.windows = gen_ahead(g, g->real, x.others, x.products * x.out_lanes * steps_of(&x));
+    x.sums = gen_ahead(g, g->real, x.windows, x.products * window);
     choose_stores(&x);
     filters(&x);
     winograd_blocks(&x, &p, block);

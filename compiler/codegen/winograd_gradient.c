@@ -4,8 +4,8 @@
  *
  *     sums of nothing                                     [product][row][column]
  *     blocks of tiles, of all examples one after the other:
- *         windows of what slides, transformed             [product][tile][in]
- *         the other operand's tiles, transformed          [product][tile][out]
+ *         windows of what slides, transformed             [product][tile, or two][in]
+ *         the other operand's tiles, transformed          [product][tile, or two][out]
  *         sums: matrix products, summed over the tiles, added
  *     results: the sums transformed, then the stores
  *
@@ -50,44 +50,41 @@ static LLVMValueRef load_place(const Winding *x, const Tile *tile, LLVMValueRef 
         }
         offset = plus(g, offset, times(g, step, winograd_coefficient(&x->other, x->w->places[d])));
     }
-    LLVMValueRef value = winograd_load(g, ahead(g, base, offset), mask);
+    LLVMTypeRef element = gen_element(g, x->w->other->read.tensor);
+    LLVMValueRef value =
+        winograd_load(g, element, gen_element_address(g, element, base, offset), mask);
     if (!is_there) return value;
     return LLVMBuildSelect(g->b, is_there, value, LLVMConstNull(LLVMTypeOf(value)), "");
 }
 
-/* The first element of the other operand's tile. */
-static LLVMValueRef other_base(const Winding *x, const Tile *tile) {
+static void begin_other(const Stage *s, TileSource *source) {
+    const Winding *x = s->x;
     Gen *g = x->g;
-    LLVMValueRef example = tile->example;
+    const Tensor *tensor = x->w->other->read.tensor;
+    LLVMValueRef example = source->tile.example;
     if (x->batch.first) example = plus(g, example, x->batch.first);
     LLVMValueRef at = times(g, example, winograd_coefficient(&x->other, x->w->batch));
     for (uint32_t d = 0; d < 2; d++) {
         int64_t stride = winograd_coefficient(&x->other, x->w->places[d]);
-        at = plus(g, at, times(g, tile->places[d], stride));
+        at = plus(g, at, times(g, source->tile.places[d], stride));
     }
     at = plus(g, at, gen_i64(g, x->other.offset));
-    return ahead(g, gen_base(g, x->w->other->read.tensor), at);
+    source->base = gen_element_address(g, gen_element(g, tensor), gen_base(g, tensor), at);
 }
 
-static void others(const Gradient *r, LLVMValueRef first, LLVMValueRef count) {
-    const Winding *x = &r->x;
+static void transform_other(const Stage *s, const TileSource *source, LLVMValueRef channel,
+                            LLVMValueRef mask, LLVMValueRef *out) {
+    const Winding *x = s->x;
+    const Matrix *spread = s->data;
     Gen *g = x->g;
-    LLVMValueRef in[WINOGRAD_TILE * WINOGRAD_TILE], out[WINOGRAD_WINDOW * WINOGRAD_WINDOW];
+    LLVMValueRef in[WINOGRAD_TILE * WINOGRAD_TILE];
     uint32_t size = x->w->tile;
-    Loop tiles = loop_begin(g, gen_i64(g, 0), count, gen_i64(g, 1), "other");
-    Tile tile = winograd_tile(x, plus(g, first, tiles.counter));
-    LLVMValueRef base = other_base(x, &tile), channels = gen_i64(g, x->w->out->extent);
-    Loop vectors = loop_begin(g, gen_i64(g, 0), channels, gen_i64(g, g->lanes), "channels");
-    LLVMValueRef mask = winograd_mask(g, x->w->out, vectors.counter);
-    LLVMValueRef from = ahead(g, base, vectors.counter);
-    winograd_prefetch(x, &x->other, from, size);
+    LLVMTypeRef element = gen_element(g, x->w->other->read.tensor);
+    LLVMValueRef from = gen_element_address(g, element, source->base, channel);
+    winograd_prefetch(x, x->w->other, from, size);
     for (uint32_t i = 0; i < size * size; i++)
-        in[i] = load_place(x, &tile, from, mask, i / size, i % size);
-    winograd_transform(g, &r->spread, in, out);
-    LLVMValueRef at = plus(g, times(g, tiles.counter, x->out_lanes), vectors.counter);
-    winograd_keep(x, ahead(g, x->others, at), x->out_lanes, out);
-    loop_end(g, &vectors, NULL, NULL);
-    loop_end(g, &tiles, NULL, NULL);
+        in[i] = load_place(x, &source->tile, from, mask, i / size, i % size);
+    winograd_transform(g, spread, in, out);
 }
 
 /* ---- sums --------------------------------------------------------------------------------------
@@ -97,30 +94,21 @@ static int64_t width_of(const Gradient *r) {
     return (int64_t)r->x.w->columns * r->x.g->lanes;
 }
 
-/* Adds `count` tiles to a register tile of sums. */
-static void add_tiles(const Gradient *r, LLVMValueRef count, LLVMValueRef row, LLVMValueRef column,
+/* Adds tiles, one or two in each of `steps`, to a register tile of sums. */
+static void add_tiles(const Gradient *r, LLVMValueRef steps, LLVMValueRef row, LLVMValueRef column,
                       LLVMValueRef to) {
     const Winograd *w = r->x.w;
     Gen *g = r->x.g;
-    LLVMValueRef sums[WINOGRAD_SUMS], out[WINOGRAD_SUMS], b[WINOGRAD_SUMS];
+    LLVMValueRef sums[WINOGRAD_SUMS], out[WINOGRAD_SUMS];
     uint32_t n = w->rows * w->columns;
     DLC_ASSERT(g->ctx, n <= WINOGRAD_SUMS, r->x.k->span);
     for (uint32_t i = 0; i < n; i++)
-        sums[i] = winograd_load(g, gen_ahead(g, g->real, to, i * g->lanes), NULL);
-    Loop loop = loop_begin(g, gen_i64(g, 0), count, gen_i64(g, 1), "sum");
+        sums[i] = winograd_load(g, g->real, gen_ahead(g, g->real, to, i * g->lanes), NULL);
+    Loop loop = loop_begin(g, gen_i64(g, 0), steps, gen_i64(g, 1), "sum");
     for (uint32_t i = 0; i < n; i++) sums[i] = loop_carry(g, &loop, sums[i]);
-    LLVMValueRef a_at = ahead(g, row, times(g, loop.counter, r->row_lanes));
-    LLVMValueRef b_at = ahead(g, column, times(g, loop.counter, r->column_lanes));
-    for (uint32_t v = 0; v < w->columns; v++)
-        b[v] = winograd_load(g, gen_ahead(g, g->real, b_at, v * g->lanes), NULL);
-    for (uint32_t i = 0; i < w->rows; i++) {
-        LLVMValueRef a = gen_load(g, g->real, gen_ahead(g, g->real, a_at, i), 1, NULL, NULL);
-        a = gen_splat(g, a, g->lanes);
-        for (uint32_t v = 0; v < w->columns; v++) {
-            LLVMValueRef *sum = &sums[i * w->columns + v];
-            *sum = gen_fma(g, a, b[v], *sum);
-        }
-    }
+    LLVMValueRef a = ahead(g, row, times(g, loop.counter, r->row_lanes));
+    LLVMValueRef b = ahead(g, column, times(g, loop.counter, r->column_lanes));
+    winograd_step(&r->x, sums, a, 1, b);
     loop_end(g, &loop, sums, out);
     for (uint32_t i = 0; i < n; i++)
         gen_store(g, gen_ahead(g, g->real, to, i * g->lanes), out[i], NULL);
@@ -130,8 +118,10 @@ static void add_tiles(const Gradient *r, LLVMValueRef count, LLVMValueRef row, L
 static void add_block(const Gradient *r, LLVMValueRef count) {
     const Winding *x = &r->x;
     Gen *g = x->g;
-    int64_t width = width_of(r), together = x->w->together;
+    int64_t width = width_of(r), together = x->w->together / x->per_unit;
     LLVMValueRef zero = gen_i64(g, 0), one = gen_i64(g, 1);
+    LLVMValueRef steps = plus(g, count, gen_i64(g, x->per_unit - 1));
+    steps = LLVMBuildUDiv(g->b, steps, gen_i64(g, x->per_unit), "");
     Loop product = loop_begin(g, zero, gen_i64(g, x->products), one, "product");
     LLVMValueRef rows = ahead(g, r->rows, times(g, product.counter, together * r->row_lanes));
     LLVMValueRef columns =
@@ -140,7 +130,7 @@ static void add_block(const Gradient *r, LLVMValueRef count) {
     Loop column = loop_begin(g, zero, gen_i64(g, r->column_lanes), gen_i64(g, width), "column");
     Loop row = loop_begin(g, zero, gen_i64(g, r->tall), gen_i64(g, x->w->rows), "row");
     LLVMValueRef to = plus(g, times(g, column.counter, r->tall), times(g, row.counter, width));
-    add_tiles(r, count, ahead(g, rows, row.counter), ahead(g, columns, column.counter),
+    add_tiles(r, steps, ahead(g, rows, row.counter), ahead(g, columns, column.counter),
               ahead(g, sums, to));
     loop_end(g, &row, NULL, NULL);
     loop_end(g, &column, NULL, NULL);
@@ -204,7 +194,8 @@ static void store_taps(const Gradient *r, const Point *p, LLVMValueRef *values) 
     point_set_axis(g, &inner, &x->taps[0], LLVMBuildUDiv(g->b, loop.counter, three, ""));
     point_set_axis(g, &inner, &x->taps[1], LLVMBuildURem(g->b, loop.counter, three, ""));
     LLVMValueRef from = ahead(g, x->spill, times(g, loop.counter, g->lanes));
-    point_know(g, &inner, ir_read_at(g->ctx, x->k->acc, x->k->free), winograd_load(g, from, NULL));
+    point_know(g, &inner, ir_read_at(g->ctx, x->k->acc, x->k->free),
+               winograd_load(g, g->real, from, NULL));
     kernel_stores(g, &inner, x->k);
     loop_end(g, &loop, NULL, NULL);
 }
@@ -212,7 +203,7 @@ static void store_taps(const Gradient *r, const Point *p, LLVMValueRef *values) 
 static void results(const Gradient *r, const Point *outer) {
     const Winding *x = &r->x;
     Gen *g = x->g;
-    LLVMValueRef in[WINOGRAD_WINDOW * WINOGRAD_WINDOW], out[9];
+    LLVMValueRef in[WINOGRAD_PRODUCTS], out[9];
     int64_t width = width_of(r);
     const Axis *rows = r->row == x->w->in ? &x->in : &x->out;
     const Axis *columns = r->row == x->w->in ? &x->out : &x->in;
@@ -225,7 +216,8 @@ static void results(const Gradient *r, const Point *outer) {
     LLVMValueRef at = plus(g, times(g, begin, r->tall), times(g, row.counter, width));
     LLVMValueRef from = ahead(g, x->sums, plus(g, at, within));
     for (uint32_t i = 0; i < x->products; i++)
-        in[i] = winograd_load(g, gen_ahead(g, g->real, from, i * r->tall * r->column_lanes), NULL);
+        in[i] = winograd_load(g, g->real,
+                              gen_ahead(g, g->real, from, i * r->tall * r->column_lanes), NULL);
     winograd_transform(g, &r->gather, in, out);
     Point p = point_copy(g, outer);
     p.along = x->k->vector;
@@ -246,8 +238,10 @@ static void results(const Gradient *r, const Point *outer) {
 
 static void block(const Winding *x, const Point *p, LLVMValueRef first, LLVMValueRef count) {
     const Gradient *r = (const Gradient *)x; /* its first member */
+    Stage others = {x,           &r->spread,     x->w->out, x->others, x->out_lanes,
+                    begin_other, transform_other};
     winograd_windows(x, first, count);
-    others(r, first, count);
+    winograd_stage(&others, first, count);
     add_block(r, count);
 }
 
@@ -268,7 +262,8 @@ void winograd_gradient(const Winding *opened) {
     r.gather = turned(g, &x->algorithm.filter);
     x->sums = g->workspace;
     x->windows = gen_ahead(g, g->real, x->sums, x->products * r.tall * r.column_lanes);
-    x->others = gen_ahead(g, g->real, x->windows, x->products * w->together * x->in_lanes);
+    int64_t window = w->together / x->per_unit * x->in_lanes;
+    x->others = gen_ahead(g, g->real, x->windows, x->products * window);
     r.rows = by_in ? x->others : x->windows;
     r.columns = by_in ? x->windows : x->others;
     r.is_adjacent = taps_are_adjacent(&r);

@@ -47,7 +47,7 @@ static LLVMValueRef combined(Gen *g, const double *row, uint32_t n, LLVMValueRef
 }
 
 void winograd_transform(Gen *g, const Matrix *m, LLVMValueRef *in, LLVMValueRef *out) {
-    LLVMValueRef half[WINOGRAD_WINDOW * WINOGRAD_WINDOW];
+    LLVMValueRef half[WINOGRAD_PRODUCTS];
     for (uint32_t c = 0; c < m->columns; c++)
         for (uint32_t r = 0; r < m->rows; r++)
             half[r * m->columns + c] =
@@ -74,9 +74,27 @@ LLVMValueRef winograd_mask(Gen *g, const Index *channels, LLVMValueRef first) {
     return gen_lane_mask(g, left, g->lanes);
 }
 
-LLVMValueRef winograd_load(Gen *g, LLVMValueRef address, LLVMValueRef mask) {
-    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, g->real, g->lanes)) : NULL;
-    return gen_load(g, g->real, address, g->lanes, mask, zero);
+LLVMValueRef winograd_load(Gen *g, LLVMTypeRef element, LLVMValueRef address, LLVMValueRef mask) {
+    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, element, g->lanes)) : NULL;
+    return gen_real(g, gen_load(g, element, address, g->lanes, mask, zero));
+}
+
+void winograd_step(const Winding *x, LLVMValueRef *sums, LLVMValueRef row, int64_t apart,
+                   LLVMValueRef column) {
+    Gen *g = x->g;
+    uint32_t columns = x->w->columns;
+    LLVMValueRef b[WINOGRAD_SUMS];
+    for (uint32_t v = 0; v < columns; v++)
+        b[v] =
+            gen_load(g, x->unit, gen_ahead(g, x->unit, column, v * g->lanes), g->lanes, NULL, NULL);
+    for (uint32_t r = 0; r < x->w->rows; r++) {
+        LLVMValueRef at = gen_ahead(g, x->unit, row, r * apart);
+        LLVMValueRef a = gen_splat(g, gen_load(g, x->unit, at, 1, NULL, NULL), g->lanes);
+        for (uint32_t v = 0; v < columns; v++) {
+            LLVMValueRef *sum = &sums[r * columns + v];
+            *sum = x->w->pairs ? bfloat_dot(g, *sum, a, b[v]) : gen_fma(g, a, b[v], *sum);
+        }
+    }
 }
 
 /* ---- tiles -------------------------------------------------------------------------------------
@@ -120,51 +138,104 @@ static LLVMValueRef window_base(const Winding *x, const Tile *tile) {
                   times(g, tile->places[d], winograd_coefficient(&x->sliding, x->w->places[d])));
         if (tap < 0) offset += 2 * tap;
     }
-    return ahead(g, gen_base(g, x->w->sliding->read.tensor), plus(g, at, gen_i64(g, offset)));
+    const Tensor *tensor = x->w->sliding->read.tensor;
+    at = plus(g, at, gen_i64(g, offset));
+    return gen_element_address(g, gen_element(g, tensor), gen_base(g, tensor), at);
 }
 
-void winograd_prefetch(const Winding *x, const Linear *operand, LLVMValueRef at, uint32_t high) {
+void winograd_prefetch(const Winding *x, const Expr *operand, LLVMValueRef at, uint32_t high) {
     Gen *g = x->g;
-    int64_t down = winograd_coefficient(operand, x->w->places[0]);
-    int64_t across = winograd_coefficient(operand, x->w->places[1]);
+    const Linear *linear = operand == x->w->sliding ? &x->sliding : &x->other;
+    LLVMTypeRef element = gen_element(g, operand->read.tensor);
+    int64_t down = winograd_coefficient(linear, x->w->places[0]);
+    int64_t across = winograd_coefficient(linear, x->w->places[1]);
     for (uint32_t i = 0; i < x->w->tile * x->w->tile; i++) {
         int64_t row = high + i / x->w->tile, column = i % x->w->tile;
-        LLVMValueRef line = gen_ahead(g, g->real, at, row * down + column * across);
+        LLVMValueRef line = gen_ahead(g, element, at, row * down + column * across);
         gen_prefetch(g, line, NEAREST_CACHE);
     }
 }
 
-void winograd_keep(const Winding *x, LLVMValueRef to, int64_t lanes, LLVMValueRef *values) {
+/* ---- transforms of a block's tiles -------------------------------------------------------------
+ */
+
+LLVMValueRef winograd_pair(Gen *g, LLVMValueRef first, LLVMValueRef second, LLVMValueRef is_there) {
+    LLVMValueRef pair = bfloat_pairs(g, bfloat_round(g, first), bfloat_round(g, second));
+    return is_there ? LLVMBuildSelect(g->b, is_there, pair, bfloat_first(g, pair), "") : pair;
+}
+
+/* Writes what transforms gave, of one tile or of two: the products lie behind each other. */
+static void keep(const Stage *s, LLVMValueRef at, LLVMValueRef (*values)[WINOGRAD_PRODUCTS],
+                 LLVMValueRef is_there) {
+    const Winding *x = s->x;
     Gen *g = x->g;
-    for (uint32_t i = 0; i < x->products; i++)
-        gen_store(g, gen_ahead(g, g->real, to, i * x->w->together * lanes), values[i], NULL);
+    bool in_channels = x->w->pairs && !x->w->is_gradient;
+    LLVMTypeRef element = in_channels ? g->i16 : x->unit;
+    int64_t apart = (in_channels ? x->w->together : x->w->together / x->per_unit) * s->lanes;
+    LLVMValueRef to = gen_element_address(g, element, s->to, at);
+    for (uint32_t i = 0; i < x->products; i++) {
+        LLVMValueRef value = values[0][i];
+        if (in_channels)
+            value = bfloat_round(g, value);
+        else if (x->w->pairs)
+            value = winograd_pair(g, value, values[1][i], is_there);
+        gen_store(g, gen_ahead(g, element, to, i * apart), value, NULL);
+    }
+}
+
+void winograd_stage(const Stage *s, LLVMValueRef first, LLVMValueRef count) {
+    const Winding *x = s->x;
+    Gen *g = x->g;
+    LLVMValueRef values[2][WINOGRAD_PRODUCTS], is_there = NULL;
+    TileSource sources[2];
+    uint32_t ntiles = x->w->is_gradient ? x->per_unit : 1;
+    Loop tiles = loop_begin(g, gen_i64(g, 0), count, gen_i64(g, ntiles), "transform");
+    for (uint32_t t = 0; t < ntiles; t++) {
+        LLVMValueRef number = plus(g, tiles.counter, gen_i64(g, t));
+        if (t == 1 && x->tiles[0] * x->tiles[1] % 2) {
+            is_there = LLVMBuildICmp(g->b, LLVMIntSLT, number, count, "");
+            number = LLVMBuildSelect(g->b, is_there, number, tiles.counter, "");
+        }
+        sources[t].tile = winograd_tile(x, plus(g, first, number));
+        s->begin(s, &sources[t]);
+    }
+    LLVMValueRef channels = gen_i64(g, s->channels->extent);
+    LLVMValueRef unit = LLVMBuildUDiv(g->b, tiles.counter, gen_i64(g, ntiles), "");
+    Loop vectors = loop_begin(g, gen_i64(g, 0), channels, gen_i64(g, g->lanes), "channels");
+    LLVMValueRef mask = winograd_mask(g, s->channels, vectors.counter);
+    for (uint32_t t = 0; t < ntiles; t++)
+        s->transform(s, &sources[t], vectors.counter, mask, values[t]);
+    keep(s, plus(g, times(g, unit, s->lanes), vectors.counter), values, is_there);
+    loop_end(g, &vectors, NULL, NULL);
+    loop_end(g, &tiles, NULL, NULL);
+}
+
+static void begin_window(const Stage *s, TileSource *source) {
+    source->base = window_base(s->x, &source->tile);
+    for (uint32_t i = 0; i < s->x->window; i++) {
+        source->rows[i] = window_offset(s->x, &source->tile, 0, i);
+        source->columns[i] = window_offset(s->x, &source->tile, 1, i);
+    }
+}
+
+static void transform_window(const Stage *s, const TileSource *source, LLVMValueRef channel,
+                             LLVMValueRef mask, LLVMValueRef *out) {
+    const Winding *x = s->x;
+    Gen *g = x->g;
+    LLVMValueRef in[WINOGRAD_PRODUCTS];
+    LLVMTypeRef element = gen_element(g, x->w->sliding->read.tensor);
+    LLVMValueRef from = gen_element_address(g, element, source->base, channel);
+    winograd_prefetch(x, x->w->sliding, from, x->window);
+    for (uint32_t i = 0; i < x->products; i++) {
+        LLVMValueRef offset = plus(g, source->rows[i / x->window], source->columns[i % x->window]);
+        in[i] = winograd_load(g, element, gen_element_address(g, element, from, offset), mask);
+    }
+    winograd_transform(g, &x->algorithm.window, in, out);
 }
 
 void winograd_windows(const Winding *x, LLVMValueRef first, LLVMValueRef count) {
-    Gen *g = x->g;
-    LLVMValueRef in[WINOGRAD_WINDOW * WINOGRAD_WINDOW], out[WINOGRAD_WINDOW * WINOGRAD_WINDOW];
-    LLVMValueRef rows[WINOGRAD_WINDOW], columns[WINOGRAD_WINDOW];
-    Loop tiles = loop_begin(g, gen_i64(g, 0), count, gen_i64(g, 1), "window");
-    Tile tile = winograd_tile(x, plus(g, first, tiles.counter));
-    LLVMValueRef base = window_base(x, &tile);
-    for (uint32_t i = 0; i < x->window; i++) {
-        rows[i] = window_offset(x, &tile, 0, i);
-        columns[i] = window_offset(x, &tile, 1, i);
-    }
-    LLVMValueRef channels = gen_i64(g, x->w->in->extent);
-    Loop vectors = loop_begin(g, gen_i64(g, 0), channels, gen_i64(g, g->lanes), "channels");
-    LLVMValueRef mask = winograd_mask(g, x->w->in, vectors.counter);
-    LLVMValueRef from = ahead(g, base, vectors.counter);
-    winograd_prefetch(x, &x->sliding, from, x->window);
-    for (uint32_t i = 0; i < x->products; i++) {
-        LLVMValueRef offset = plus(g, rows[i / x->window], columns[i % x->window]);
-        in[i] = winograd_load(g, ahead(g, from, offset), mask);
-    }
-    winograd_transform(g, &x->algorithm.window, in, out);
-    LLVMValueRef at = plus(g, times(g, tiles.counter, x->in_lanes), vectors.counter);
-    winograd_keep(x, ahead(g, x->windows, at), x->in_lanes, out);
-    loop_end(g, &vectors, NULL, NULL);
-    loop_end(g, &tiles, NULL, NULL);
+    Stage s = {x, NULL, x->w->in, x->windows, x->in_lanes, begin_window, transform_window};
+    winograd_stage(&s, first, count);
 }
 
 /* ---- the kernel --------------------------------------------------------------------------------
@@ -191,6 +262,8 @@ Winding winograd_open(Gen *g, const Kernel *k) {
     x.batch = axis_of(g, k, w->batch);
     x.out = axis_of(g, k, w->out);
     if (is_free(k, w->in)) x.in = axis_of(g, k, w->in);
+    x.unit = w->pairs ? g->i32 : g->real;
+    x.per_unit = w->pairs ? 2 : 1;
     x.window = w->tile + 2;
     x.products = x.window * x.window;
     x.in_lanes = (w->in->extent + lanes - 1) / lanes * lanes;

@@ -102,6 +102,7 @@ typedef struct Winograd {
     Index *batch, *places[2], *taps[2], *in, *out;
     const Expr *sliding, *other;
     bool is_gradient; /* of the filter */
+    bool pairs;       /* what is transformed is rounded to bf16, and multiplied in pairs */
     bool is_possible; /* it could be done so, whether it pays or not */
 } Winograd;
 

@@ -86,8 +86,8 @@ static void put_blocking(Printer *p, const char *indent) {
                     (long long)p->kernel->part, p->kernel->over[0]->name);
     const Winograd *w = &p->kernel->winograd;
     if (w->tile)
-        text_printf(p->out, "%s  by Winograd's algorithm, tiles of %u x %u, %u at a time\n", indent,
-                    w->tile, w->tile, w->together);
+        text_printf(p->out, "%s  by Winograd's algorithm, tiles of %u x %u, %u at a time%s\n",
+                    indent, w->tile, w->tile, w->together, w->pairs ? ", in pairs" : "");
     else if (w->is_possible)
         text_printf(p->out, "%s  as written: Winograd's algorithm would not be faster\n", indent);
     if (b->pair) text_printf(p->out, "%s  in pairs along %s\n", indent, b->pair->name);

@@ -100,13 +100,12 @@ static bool look_at_roles(Winograd *w, const Kernel *k) {
 
 /* Both with channels, along which what is read by them is adjacent. */
 static bool is_possible(const Planner *p, const Kernel *k, Winograd *w) {
-    if (k->kind != KERNEL_CONTRACT || !k->vector || k->blocking.pair) return false;
+    if (k->kind != KERNEL_CONTRACT || !k->vector) return false;
     const Expr *a = k->roles.a, *b = k->roles.b;
     if (!plan_is_plain(a) || !plan_is_plain(b)) return false;
     if (a->read.tensor->rank != 4 || b->read.tensor->rank != 4) return false;
-    if (plan_is_rounded(p->f, a->read.tensor) || plan_is_rounded(p->f, b->read.tensor))
-        return false;
     if (!look_at_roles(w, k)) return false;
+    w->pairs = p->options->bf16 && p->options->pairs;
     if (plan_stride_along(p->f, w->sliding, w->in) != 1) return false;
     if (w->is_gradient && plan_stride_along(p->f, w->other, w->out) != 1) return false;
     bool has_masks = p->options->vector_bytes >= 32;
@@ -143,6 +142,15 @@ static double products_of(const Winograd *w) {
     return (double)((w->tile + 2) * (w->tile + 2));
 }
 
+static int64_t per_unit(const Winograd *w) {
+    return w->pairs ? 2 : 1;
+}
+
+/* Vectors that are multiplied and added, for each pair of elements of the operands or each one. */
+static double multiplying(const Winograd *w, double elements) {
+    return products_of(w) * elements / (double)per_unit(w) / 2;
+}
+
 /* The channels along the rows of register tiles, of the gradient of a filter. */
 static const Index *row_of(const Kernel *k, const Winograd *w) {
     return w->in == k->vector ? w->out : w->in;
@@ -153,14 +161,16 @@ static int64_t whole_rows(const Kernel *k, const Winograd *w) {
 }
 
 static double gradient_cycles(const Planner *p, const Kernel *k, const Winograd *w) {
-    enum { STORING = 250, CLEARING = 20 }; /* cycles for a vector of sums */
+    enum { STORING = 80, SCATTERING = 250, CLEARING = 20 }; /* cycles for a vector of sums */
+    bool is_whole = k->vector->extent % p->lanes == 0;
     Costs costs = costs_of(w->tile);
     double tiles = (double)tiles_of(p, w), columns = vectors_of(p, k->vector);
-    double multiplying = 1.3 * products_of(w) * tiles * (double)whole_rows(k, w) * columns / 2;
+    double products = 1.3 * multiplying(w, tiles * (double)whole_rows(k, w) * columns);
     double results = (double)(k->split.parts * row_of(k, w)->extent) * columns;
     double transforming =
         vectors_of(p, w->in) * costs.window + vectors_of(p, w->out) * costs.result;
-    return multiplying + tiles * transforming + results * (STORING + CLEARING + costs.filter);
+    return products + tiles * transforming +
+           results * ((is_whole ? STORING : SCATTERING) + CLEARING + costs.filter);
 }
 
 double plan_winograd_cycles(const Planner *p, const Kernel *k, const Winograd *w) {
@@ -169,9 +179,9 @@ double plan_winograd_cycles(const Planner *p, const Kernel *k, const Winograd *w
     double blocks = (double)((tiles_of(p, w) + w->rows - 1) / w->rows);
     Costs costs = costs_of(w->tile);
     bool gathers = plan_stride_along(p->f, w->other, k->vector) != 1;
-    double multiplying = 1.2 * products_of(w) * blocks * w->rows * (double)w->in->extent * out / 2;
+    double products = 1.2 * multiplying(w, blocks * w->rows * (double)w->in->extent * out);
     double filter = (gathers ? costs.gathered_filter : costs.filter) * (double)w->in->extent * out;
-    return multiplying + tiles * (in * costs.window + out * costs.result) + filter;
+    return products + tiles * (in * costs.window + out * costs.result) + filter;
 }
 
 /* As many rows as there are registers for, or fewer if the last tile of rows would else be rather
@@ -202,26 +212,30 @@ static void choose_rows(const Planner *p, const Kernel *k, Winograd *w) {
 /* The transformed filter, or the sums that it will be made of, and the windows and products of some
  * tiles, or the transformed tiles of the other operand. */
 static int64_t workspace_bytes(const Planner *p, const Kernel *k, const Winograd *w) {
-    int64_t lanes = p->lanes, tall = w->is_gradient ? whole_rows(k, w) : 0;
+    int64_t lanes = p->lanes, unit = per_unit(w), tall = w->is_gradient ? whole_rows(k, w) : 0;
     int64_t in = (w->in->extent + lanes - 1) / lanes * lanes;
     int64_t out = (w->out->extent + lanes - 1) / lanes * lanes;
-    int64_t reals = out * w->in->extent + w->together * (in + w->columns * lanes);
+    int64_t reals =
+        out * ((w->in->extent + unit - 1) / unit) + w->together * (in / unit + w->columns * lanes);
     if (w->is_gradient && w->in == k->vector)
-        reals = tall * in + w->together * (in + (tall > out ? tall : out));
+        reals = tall * in + w->together / unit * (in + (tall > out ? tall : out));
     else if (w->is_gradient)
-        reals = tall * out + w->together * (out + (tall > in ? tall : in));
+        reals = tall * out + w->together / unit * (out + (tall > in ? tall : in));
     return (int64_t)products_of(w) * reals * p->real_bytes;
 }
 
 static void choose(Planner *p, Kernel *k) {
     Winograd w;
     if (!is_possible(p, k, &w)) return;
-    plan_cycles(p, k);
     double direct = 1.2 * plan_points(p, k->free, k->nfree) * plan_points(p, k->over, k->nover) /
                     (2.0 * (double)p->lanes);
+    if (k->blocking.pair) direct /= 2;
+    plan_cycles(p, k);
     double best = 0.9 * direct;
     k->winograd.is_possible = true;
-    for (uint32_t tile = 2; tile <= p->options->winograd; tile += 2) {
+    uint32_t largest =
+        w.pairs ? 2 : p->options->winograd; /* what rounds to bf16 has no bits left */
+    for (uint32_t tile = 2; tile <= largest; tile += 2) {
         w.tile = tile;
         w.is_possible = true;
         choose_rows(p, k, &w);
