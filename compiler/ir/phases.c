@@ -1,19 +1,20 @@
 /* ir/phases.c: contractions whose result has phases become contractions without.
  *
- * in:   y[j] = a sum of products that uses j as (j + c) % s and (j + c) / s only: what reaches a
- * place depends on its remainder, as in the gradient of a strided convolution out:  y.phases[r, q]
- * = the same sum with r for the remainder and q for the quotient, and y[j] = y.phases[(j + c) % s,
- * (j + c) / s] The sum's subscripts are then sums of indices again, which is what fast kernels are
- * made of.
+ * in:   y[j] = a sum of products that uses j as (j + c) / s only, and perhaps as (j + c) % s: what
+ * reaches a place depends on its remainder, as in the gradient of a strided convolution; or it is
+ * the same for s places
+ * out:  y.phases[r, q] = the same sum with r for the remainder, if it is used, and q for the
+ * quotient, and y[j] = y.phases[(j + c) % s, (j + c) / s]
+ * The sum's subscripts are then sums of indices again, which is what fast kernels are made of.
  */
 #include "ir/passes.h"
 
 /* How one free index is used. */
 typedef struct Phase {
     Ctx *ctx;
-    Index *index, *remainder, *quotient;
-    const Expr *place;   /* index + c, once one was found */
-    int64_t step, first; /* first: the least quotient */
+    Index *index, *quotient, *remainder; /* no remainder: NULL */
+    const Expr *place;                   /* index + c, once one was found */
+    int64_t step, first;                 /* first: the least quotient */
     bool has_quotient, has_remainder, fits;
 } Phase;
 
@@ -43,11 +44,11 @@ static void look(void *data, const Expr *e) {
 static bool find_phase(Ctx *ctx, const Equation *equation, Index *index, Phase *p) {
     *p = (Phase){.ctx = ctx, .index = index, .fits = index->extent != EXTENT_BATCH};
     look(p, equation->body);
-    if (!p->fits || !p->has_quotient || !p->has_remainder) return false;
+    if (!p->fits || !p->has_quotient) return false;
     int64_t low, high;
     ir_bounds(ir_floordiv(ctx, p->place, p->step), &low, &high);
     p->first = low;
-    p->remainder = ir_index(ctx, sym(ctx, "r"), p->step);
+    if (p->has_remainder) p->remainder = ir_index(ctx, sym(ctx, "r"), p->step);
     p->quotient = ir_index(ctx, index->name, high - low + 1);
     return true;
 }
@@ -74,6 +75,7 @@ static void split(Ctx *ctx, Module *m, Equation *equation, const Phase *phases, 
     uint32_t batch = d;
     for (uint32_t k = 0; k < n; k++) {
         body = ir_rewrite(ctx, body, replace_digit, (void *)(uintptr_t)&phases[k]);
+        if (!phases[k].remainder) continue;
         all[d] = phases[k].remainder;
         at[d++] = ir_mod(ctx, phases[k].place, phases[k].step);
     }
