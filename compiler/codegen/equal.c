@@ -13,7 +13,7 @@
 /* A new field of these is a new word of the pattern, unless no generator reads it. */
 _Static_assert(sizeof(Kernel) == 512, "is the new field of a Kernel in its pattern?");
 _Static_assert(sizeof(Buffer) == 48, "is the new field of a Buffer in a pattern?");
-_Static_assert(sizeof(Expr) == 64, "is the new field of an Expr in a pattern?");
+_Static_assert(sizeof(Expr) == 56, "is the new field of an Expr in a pattern?");
 
 typedef struct Walk {
     Gen *g;

@@ -180,40 +180,64 @@ static void grow_table(Ctx *ctx, IrContext *ir) {
         while (slots[slot].e) slot = (slot + 1) & (n - 1);
         slots[slot] = ir->slots[i];
     }
+    arena_drop(ctx->arena, ir->slots, ir->nslots * sizeof *slots);
     ir->slots = slots;
     ir->nslots = n;
 }
 
-static void copy_arrays(Ctx *ctx, Expr *e) {
-    Arena *a = ctx->arena;
+/* How much of an Expr the node needs. */
+static size_t own_bytes(const Expr *e) {
+#define UP_TO(member) (offsetof(Expr, member) + sizeof(e->member))
     switch (e->kind) {
-    case EX_AFFINE:
-        e->affine.terms = e->affine.nterms
-                              ? arena_copy(a, e->affine.terms, e->affine.nterms * sizeof(Term))
-                              : NULL;
-        return;
-    case EX_READ:
-        e->read.subs = arena_copy(a, e->read.subs, e->read.tensor->rank * sizeof(Expr *));
-        return;
-    case EX_REDUCE:
-        e->reduce.over = arena_copy(a, e->reduce.over, e->reduce.nover * sizeof(Index *));
-        return;
-    case EX_CONTRACT:
-        e->contract.over = arena_copy(a, e->contract.over, e->contract.nover * sizeof(Index *));
-        e->contract.factors =
-            arena_copy(a, e->contract.factors, e->contract.nfactors * sizeof(Expr *));
-        return;
-    case EX_NUMBER:
-    case EX_TRUTH:
-    case EX_INDEX:
+    case EX_NUMBER: return UP_TO(number);
+    case EX_TRUTH: return UP_TO(truth);
+    case EX_AFFINE: return UP_TO(affine);
+    case EX_INDEX: return UP_TO(index);
     case EX_FLOORDIV:
-    case EX_MOD:
-    case EX_REAL:
-    case EX_OP:
-    case EX_DRAW:
+    case EX_MOD: return UP_TO(div);
+    case EX_REAL: return UP_TO(integer);
+    case EX_OP: return offsetof(Expr, op.args) + e->op.nargs * sizeof(Expr *);
+    case EX_READ: return UP_TO(read);
+    case EX_REDUCE: return UP_TO(reduce);
+    case EX_CONTRACT: return UP_TO(contract);
+    case EX_DRAW: return UP_TO(draw);
     case EX_STEP:
-    case EX_BATCH: return;
+    case EX_BATCH: return offsetof(Expr, number);
     }
+#undef UP_TO
+    return sizeof *e;
+}
+
+/* Copies a list behind the node, where the next one begins. */
+static const void *keep(char **behind, const void *list, size_t bytes) {
+    if (!bytes) return NULL;
+    void *copy = memcpy(*behind, list, bytes);
+    *behind += bytes;
+    return copy;
+}
+
+/* A node of its own, with its lists behind it. */
+static Expr *make_node(Ctx *ctx, const Expr *e) {
+    size_t own = own_bytes(e), lists = 0;
+    if (e->kind == EX_AFFINE) lists = e->affine.nterms * sizeof(Term);
+    if (e->kind == EX_READ) lists = e->read.tensor->rank * sizeof(Expr *);
+    if (e->kind == EX_REDUCE) lists = e->reduce.nover * sizeof(Index *);
+    if (e->kind == EX_CONTRACT)
+        lists = e->contract.nover * sizeof(Index *) + e->contract.nfactors * sizeof(Expr *);
+    own = (own + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
+    char *node = arena_alloc(ctx->arena, own + lists), *behind = node + own;
+    Expr copy = *e;
+    if (e->kind == EX_AFFINE) copy.affine.terms = keep(&behind, e->affine.terms, lists);
+    if (e->kind == EX_READ) copy.read.subs = (void *)keep(&behind, e->read.subs, lists);
+    if (e->kind == EX_REDUCE) copy.reduce.over = (void *)keep(&behind, e->reduce.over, lists);
+    if (e->kind == EX_CONTRACT) {
+        copy.contract.over =
+            (void *)keep(&behind, e->contract.over, e->contract.nover * sizeof(Index *));
+        copy.contract.factors =
+            (void *)keep(&behind, e->contract.factors, e->contract.nfactors * sizeof(Expr *));
+    }
+    memcpy(node, &copy, own);
+    return (Expr *)node;
 }
 
 static void note_child(void *data, const Expr *child) {
@@ -248,11 +272,9 @@ const Expr *ir_intern(Ctx *ctx, Expr prototype) {
     for (; ir->slots[slot].e; slot = (slot + 1) & (ir->nslots - 1))
         if (ir->slots[slot].hash == hash && same(ir->slots[slot].e, &prototype))
             return ir->slots[slot].e;
-    Expr *e = ARENA_NEW(ctx->arena, Expr);
-    *e = prototype;
-    e->id = ir->next_expr++;
-    note_tree(e);
-    copy_arrays(ctx, e);
+    prototype.id = ir->next_expr++;
+    note_tree(&prototype);
+    const Expr *e = make_node(ctx, &prototype);
     ir->slots[slot] = (struct ExprSlot){e, hash};
     ir->len++;
     return e;

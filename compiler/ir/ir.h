@@ -110,15 +110,17 @@ typedef struct Term {
 /* Sets of kinds of nodes. */
 enum { HAS_READ = 1, HAS_REDUCTION = 2, HAS_SELECT = 4, HAS_SELECT_IN_SELECT = 8, HAS_DRAW = 16 };
 
+/* There are very many of these: each has only as much memory as its kind needs of the union, and is
+ * never copied. */
 struct Expr {
-    ExprKind kind;
-    Type type;
-    uint32_t id;      /* in order of creation: children have smaller ids */
-    uint32_t shape;   /* a hash: the same for trees that differ by their indices alone, or by the
-                         order of arguments that may be exchanged */
-    uint32_t depth;   /* of the tree below, from 1 */
-    uint32_t has;     /* HAS_: what the tree contains, this node included */
-    uint64_t indices; /* the bit id % 64 of each index that occurs: one whose bit is 0 does not */
+    ExprKind kind : 8;
+    Type type : 8;
+    uint32_t has : 16; /* HAS_: what the tree contains, this node included */
+    uint32_t depth;    /* of the tree below, from 1 */
+    uint32_t id;       /* in order of creation: children have smaller ids */
+    uint32_t shape;    /* a hash: the same for trees that differ by their indices alone, or by the
+                          order of arguments that may be exchanged */
+    uint64_t indices;  /* the bit id % 64 of each index that occurs: one whose bit is 0 does not */
     union {
         double number;
         bool truth;

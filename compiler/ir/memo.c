@@ -31,6 +31,7 @@ static void grow(Ctx *ctx, Memo *memo) {
     memo->slots = ARENA_ARRAY(ctx->arena, MemoSlot, memo->nslots);
     for (uint32_t i = 0; i < old.nslots; i++)
         if (old.slots[i].stamp == memo->stamp) *find(memo, old.slots[i].key) = old.slots[i];
+    arena_drop(ctx->arena, old.slots, old.nslots * sizeof *old.slots);
 }
 
 Memo *ir_memo_begin(Ctx *ctx) {

@@ -139,10 +139,10 @@ static void gather_free(void *data, const Expr *e) {
 
 static void verify_not_bound(void *data, const Expr *e) {
     Scopes *s = data;
+    if (!ir_is_reduction(e)) return;
     Index *const *over = e->kind == EX_REDUCE ? e->reduce.over : e->contract.over;
     uint32_t n = e->kind == EX_REDUCE ? e->reduce.nover : e->contract.nover;
-    for (uint32_t i = 0; ir_is_reduction(e) && i < n; i++)
-        REQUIRE(s->v, !is_among(s->but, s->nbut, over[i]));
+    for (uint32_t i = 0; i < n; i++) REQUIRE(s->v, !is_among(s->but, s->nbut, over[i]));
 }
 
 static void verify_rebinding(void *data, const Expr *e) {

@@ -32,9 +32,9 @@ bool check_dims(Ctx *ctx, Span span, const char *name, const int64_t *dims, uint
 Value value_tensor(Ctx *ctx, Tensor *tensor, uint32_t nhidden, const Expr *const *hidden) {
     Value v = {.kind = VALUE_TENSOR, .tensor = tensor, .nhidden = nhidden};
     v.rank = tensor->rank - nhidden;
-    v.at = ARENA_ARRAY(ctx->arena, Index *, v.rank + 1);
-    v.hidden = arena_copy(ctx->arena, hidden, nhidden * sizeof *hidden);
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, tensor->rank + 1);
+    v.at = ARENA_ARRAY(ctx->scratch, Index *, v.rank + 1);
+    v.hidden = arena_copy(ctx->scratch, hidden, nhidden * sizeof *hidden);
+    const Expr **subs = ARENA_ARRAY(ctx->scratch, const Expr *, tensor->rank + 1);
     for (uint32_t d = 0; d < nhidden; d++) subs[d] = hidden[d];
     for (uint32_t d = 0; d < v.rank; d++) {
         v.at[d] = ir_index(ctx, sym_printf(ctx, "e%u", d), tensor->dims[nhidden + d]);
@@ -56,15 +56,15 @@ static void note_index(void *data, const Expr *e) {
     Free *f = data;
     if (e->kind == EX_INDEX) {
         if (map_has(&f->seen, e->index)) return;
-        map_set(f->ctx->arena, &f->seen, e->index, e->index);
-        vec_push(f->ctx->arena, &f->all, e->index);
+        map_set(f->ctx->scratch, &f->seen, e->index, e->index);
+        vec_push(f->ctx->scratch, &f->all, e->index);
         return;
     }
-    uint32_t n = e->kind == EX_REDUCE     ? e->reduce.nover
-                 : e->kind == EX_CONTRACT ? e->contract.nover
-                                          : 0;
-    Index **over = e->kind == EX_REDUCE ? e->reduce.over : e->contract.over;
-    for (uint32_t i = 0; i < n; i++) map_set(f->ctx->arena, &f->bound, over[i], over[i]);
+    Index **over = NULL;
+    uint32_t n = 0;
+    if (e->kind == EX_REDUCE) over = e->reduce.over, n = e->reduce.nover;
+    if (e->kind == EX_CONTRACT) over = e->contract.over, n = e->contract.nover;
+    for (uint32_t i = 0; i < n; i++) map_set(f->ctx->scratch, &f->bound, over[i], over[i]);
 }
 
 static bool is_among(const Index *index, Index *const *list, uint32_t n) {
@@ -78,7 +78,7 @@ static uint32_t hidden_indices(Ctx *ctx, const Expr *e, Index *const *at, uint32
                                Index ***hidden) {
     Free f = {.ctx = ctx};
     ir_visit(ctx, e, note_index, &f);
-    Index **list = ARENA_ARRAY(ctx->arena, Index *, f.all.len + 1);
+    Index **list = ARENA_ARRAY(ctx->scratch, Index *, f.all.len + 1);
     uint32_t n = 0;
     for (int batch = 1; batch >= 0; batch--)
         for (uint32_t i = 0; i < f.all.len; i++) {
@@ -110,7 +110,7 @@ static const Expr *stored(Ctx *ctx, const Expr *e, bool real, int64_t *classes, 
 
 static Value defined(Ctx *ctx, Tensor *tensor, Index *const *hidden, uint32_t nhidden,
                      bool is_truth) {
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, nhidden + 1);
+    const Expr **subs = ARENA_ARRAY(ctx->scratch, const Expr *, nhidden + 1);
     for (uint32_t i = 0; i < nhidden; i++) subs[i] = ir_index_value(ctx, hidden[i]);
     Value v = value_tensor(ctx, tensor, nhidden, subs);
     v.is_truth = is_truth;
@@ -121,7 +121,7 @@ static Value defined(Ctx *ctx, Tensor *tensor, Index *const *hidden, uint32_t nh
 
 static Tensor *new_tensor(Expander *x, const char *name, Index *const *all, uint32_t rank,
                           int64_t classes, Span span) {
-    int64_t *dims = ARENA_ARRAY(x->ctx->arena, int64_t, rank + 1);
+    int64_t *dims = ARENA_ARRAY(x->ctx->scratch, int64_t, rank + 1);
     for (uint32_t d = 0; d < rank; d++) dims[d] = all[d]->extent;
     if (!check_dims(x->ctx, span, name, dims, rank)) return NULL;
     return ir_tensor(x->ctx, x->m, TENSOR_LOCAL, sym(x->ctx, name), rank, dims, classes, span);
@@ -130,10 +130,10 @@ static Tensor *new_tensor(Expander *x, const char *name, Index *const *all, uint
 void define_early(const Place *p, Binding *b) {
     Expander *x = p->x;
     Scope *scope = b->scope;
-    Index **all = ARENA_ARRAY(x->ctx->arena, Index *, b->rank + scope->around.len + 2);
+    Index **all = ARENA_ARRAY(x->ctx->scratch, Index *, b->rank + scope->around.len + 2);
     if (scope->batch) all[b->nhidden++] = scope->batch;
     for (uint32_t i = 0; i < scope->around.len; i++) all[b->nhidden++] = scope->around.at[i];
-    b->hidden = arena_copy(x->ctx->arena, all, b->nhidden * sizeof *all);
+    b->hidden = arena_copy(x->ctx->scratch, all, b->nhidden * sizeof *all);
     for (uint32_t d = 0; d < b->rank; d++) all[b->nhidden + d] = b->at[d];
     const char *name = arena_printf(x->ctx->arena, "%s%s", scope->path, b->name);
     b->early = new_tensor(x, name, all, b->nhidden + b->rank, 0, b->span);
@@ -157,12 +157,12 @@ Value define_tensor(const Place *p, const char *name, Index *const *at, uint32_t
         return value_error();
     }
     uint32_t n = nhidden + rank;
-    Index **free = ARENA_ARRAY(ctx->arena, Index *, n + 1);
+    Index **free = ARENA_ARRAY(ctx->scratch, Index *, n + 1);
     Map fresh = {0};
     for (uint32_t i = 0; i < n; i++) {
         Index *old = i < nhidden ? hidden[i] : at[i - nhidden];
         free[i] = ir_index(ctx, old->name, old->extent);
-        map_set(ctx->arena, &fresh, old, (void *)ir_index_value(ctx, free[i]));
+        map_set(ctx->scratch, &fresh, old, (void *)ir_index_value(ctx, free[i]));
     }
     int64_t classes;
     bool is_truth;

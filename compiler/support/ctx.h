@@ -22,6 +22,7 @@ typedef struct StageTime {
 
 struct Ctx {
     Arena *arena;
+    Arena *scratch; /* for what a pass needs only while it runs: see arena_mark */
     struct Names *names;
     Sources sources;
     Diags diags;

@@ -41,11 +41,16 @@ bool map_has(const Map *map, const void *key) {
 
 static void grow(Arena *arena, Map *map) {
     uint32_t cap = map->cap ? map->cap * 2 : FEW / 2;
-    MapEntry *entries = ARENA_ARRAY(arena, MapEntry, cap);
-    if (map->len) memcpy(entries, map->entries, map->len * sizeof *entries);
-    map->entries = entries;
+    MapEntry *entries = map->entries;
+    if (!arena_extend(arena, entries, map->cap * sizeof *entries, cap * sizeof *entries)) {
+        entries = ARENA_ARRAY(arena, MapEntry, cap);
+        if (map->len) memcpy(entries, map->entries, map->len * sizeof *entries);
+        arena_drop(arena, map->entries, map->cap * sizeof *entries);
+        map->entries = entries;
+    }
     map->cap = cap;
     if (cap <= FEW) return;
+    arena_drop(arena, map->slots, map->nslots * sizeof *map->slots);
     map->nslots = cap * 2;
     map->slots = ARENA_ARRAY(arena, uint32_t, map->nslots);
     for (uint32_t i = 0; i < map->len; i++) map->slots[find_slot(map, entries[i].key)] = i + 1;

@@ -13,7 +13,7 @@ typedef struct MapEntry {
     void *value;
 } MapEntry;
 
-/* A zeroed Map is an empty map. */
+/* A zeroed Map is an empty map. Once it grows, a copy of the struct is no map any more. */
 typedef struct Map {
     MapEntry *entries; /* in insertion order */
     uint32_t len, cap;

@@ -26,6 +26,7 @@ static double now(void) {
 void ctx_init(Ctx *ctx) {
     memset(ctx, 0, sizeof *ctx);
     ctx->arena = arena_new();
+    ctx->scratch = arena_new();
     ctx->names = ARENA_NEW(ctx->arena, struct Names);
     ctx->stage = "start";
     ctx->entered = now();
@@ -48,6 +49,7 @@ void ctx_enter(Ctx *ctx, const char *stage) {
 
 void ctx_free(Ctx *ctx) {
     arena_free(ctx->arena);
+    arena_free(ctx->scratch);
     memset(ctx, 0, sizeof *ctx);
 }
 
@@ -67,6 +69,7 @@ static void grow(Ctx *ctx, struct Names *names) {
         while (bigger.slots[slot].text) slot = (slot + 1) & (bigger.nslots - 1);
         bigger.slots[slot] = names->slots[i];
     }
+    arena_drop(ctx->arena, names->slots, names->nslots * sizeof *names->slots);
     *names = bigger;
 }
 

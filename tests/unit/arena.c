@@ -11,7 +11,7 @@ static void test_arena(void) {
     for (int i = 0; i < 500; i++) {
         size_t size = (size_t)i * 37 % 5000;
         blocks[i] = arena_alloc(arena, size);
-        EXPECT_INT((uintptr_t)blocks[i] % 16, 0);
+        EXPECT_INT((uintptr_t)blocks[i] % 8, 0);
         bool zero = true;
         for (size_t k = 0; k < size; k++) zero = zero && blocks[i][k] == 0;
         EXPECT(zero);
@@ -26,6 +26,60 @@ static void test_arena(void) {
     EXPECT_STR(arena_strndup(arena, "abc", 2), "ab");
     EXPECT_STR(arena_printf(arena, "%d-%s", 12, "x"), "12-x");
     EXPECT_STR(arena_printf(arena, "%s", ""), "");
+    arena_free(arena);
+}
+
+static bool is_zero(const char *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i]) return false;
+    return true;
+}
+
+/* What comes back behind a mark is zero again, and what is older stays. */
+static void test_marks(void) {
+    Arena *arena = arena_new();
+    char *old = NULL;
+    for (int round = 0; round < 3; round++) {
+        ArenaMark outer = arena_mark(arena);
+        old = arena_alloc(arena, 1000);
+        EXPECT(is_zero(old, 1000));
+        memset(old, 1, 1000);
+        for (int turn = 0; turn < 5; turn++) {
+            ArenaMark inner = arena_mark(arena);
+            size_t used = arena_used(arena);
+            for (size_t i = 0; i < 300; i++) {
+                size_t size = i * 7919 % 9000 + (i % 100 == 99) * 200000;
+                char *young = arena_alloc(arena, size);
+                EXPECT(is_zero(young, size));
+                memset(young, 2, size);
+            }
+            EXPECT(arena_used(arena) > used + 1000000);
+            arena_release(arena, inner);
+            EXPECT(arena_used(arena) == used);
+        }
+        for (int i = 0; i < 1000; i++) EXPECT_INT(old[i], 1);
+        arena_release(arena, outer);
+    }
+    EXPECT(arena_used(arena) == 0);
+    EXPECT(arena_most(arena) > 1000000);
+    arena_free(arena);
+}
+
+/* Large objects may go in any order. */
+static void test_drop(void) {
+    Arena *arena = arena_new();
+    enum { LARGE = 300000 };
+    char *first = arena_alloc(arena, LARGE), *small = arena_alloc(arena, 100);
+    char *second = arena_alloc(arena, LARGE), *third = arena_alloc(arena, LARGE);
+    memset(small, 1, 100);
+    memset(third, 3, LARGE);
+    arena_drop(arena, second, LARGE);
+    arena_drop(arena, first, LARGE);
+    EXPECT(is_zero(arena_alloc(arena, LARGE), LARGE));
+    for (int i = 0; i < 100; i++) EXPECT_INT(small[i], 1);
+    for (int i = 0; i < LARGE; i += 1000) EXPECT_INT(third[i], 3);
+    arena_drop(arena, third, LARGE);
+    EXPECT(arena_used(arena) == LARGE + 100);
     arena_free(arena);
 }
 
@@ -201,6 +255,8 @@ static void test_nearest(void) {
 
 int main(void) {
     test_arena();
+    test_marks();
+    test_drop();
     test_vec();
     test_text();
     test_names();
