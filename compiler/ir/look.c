@@ -133,12 +133,13 @@ static bool may_change(const Rewrite *r, const Expr *e) {
 
 static const Expr *rewrite(Rewrite *r, const Expr *e);
 
+enum { FEW = 8 }; /* terms or dimensions, for which there is room on the stack */
+
 static const Expr *rewrite_affine(Rewrite *r, const Expr *e) {
     const Term *terms = e->affine.terms;
     uint32_t n = e->affine.nterms, same = 0;
     while (same < n && rewrite(r, terms[same].atom) == terms[same].atom) same++;
     if (same == n) return e;
-    enum { FEW = 8 };
     const Expr *few[FEW], **atoms = few;
     int64_t few_factors[FEW], *factors = few_factors;
     if (n > FEW) {
@@ -157,7 +158,8 @@ static const Expr *rewrite_read(Rewrite *r, const Expr *e) {
     while (same < rank && rewrite(r, e->read.subs[same]) == e->read.subs[same]) same++;
     const Expr *otherwise = e->read.otherwise ? rewrite(r, e->read.otherwise) : NULL;
     if (same == rank && otherwise == e->read.otherwise) return e;
-    const Expr **subs = ARENA_ARRAY(r->ctx->arena, const Expr *, rank + 1);
+    const Expr *few[FEW], **subs = few;
+    if (rank > FEW) subs = ARENA_ARRAY(r->ctx->arena, const Expr *, rank);
     for (uint32_t d = 0; d < rank; d++) subs[d] = rewrite(r, e->read.subs[d]);
     return ir_read(r->ctx, e->read.tensor, subs, otherwise);
 }

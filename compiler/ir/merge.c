@@ -45,7 +45,7 @@ static const Expr *replace_read(void *data, const Expr *e) {
     if (!r || (e->read.otherwise && !r->whole && e->read.otherwise != r->number)) return NULL;
     if (r->number) return r->number;
     uint32_t rank = r->to->rank;
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, rank + 1);
+    const Expr **subs = ARENA_ARRAY(ctx->scratch, const Expr *, rank + 1);
     for (uint32_t d = 0; d < rank; d++)
         subs[d] = r->from[d] < 0 ? r->constants[d]
                                  : ir_rewrite_reads(ctx, e->read.subs[r->from[d]], replace_read, g);
@@ -79,7 +79,7 @@ static Replacement *as_replacement(Merge *g, const Equation *equation) {
     const Expr *e = ir_unwrap(equation->body);
     bool repeats = e->kind == EX_READ && !e->read.otherwise && e->read.tensor != equation->result;
     if (!repeats && e->kind != EX_NUMBER) return NULL;
-    Replacement *r = ARENA_NEW(ctx->arena, Replacement);
+    Replacement *r = ARENA_NEW(ctx->scratch, Replacement);
     if (e->kind == EX_NUMBER) {
         r->number = e;
         return r;
@@ -87,8 +87,8 @@ static Replacement *as_replacement(Merge *g, const Equation *equation) {
     r->to = e->read.tensor;
     if (r->to->classes != equation->result->classes) return NULL;
     uint32_t rank = r->to->rank, used = 0;
-    r->from = ARENA_ARRAY(ctx->arena, int32_t, rank + 1);
-    r->constants = ARENA_ARRAY(ctx->arena, const Expr *, rank + 1);
+    r->from = ARENA_ARRAY(ctx->scratch, int32_t, rank + 1);
+    r->constants = ARENA_ARRAY(ctx->scratch, const Expr *, rank + 1);
     for (uint32_t k = 0; k < rank; k++) {
         int64_t constant;
         r->from[k] = find_bare(equation, e->read.subs[k]);
@@ -105,10 +105,10 @@ static Replacement *as_replacement(Merge *g, const Equation *equation) {
 }
 
 static Replacement *identity(Ctx *ctx, Tensor *to) {
-    Replacement *r = ARENA_NEW(ctx->arena, Replacement);
+    Replacement *r = ARENA_NEW(ctx->scratch, Replacement);
     r->to = to;
     r->whole = true;
-    r->from = ARENA_ARRAY(ctx->arena, int32_t, to->rank + 1);
+    r->from = ARENA_ARRAY(ctx->scratch, int32_t, to->rank + 1);
     for (uint32_t d = 0; d < to->rank; d++) r->from[d] = (int32_t)d;
     return r;
 }
@@ -134,12 +134,12 @@ static Index *canonical_index(Merge *g, const char *kind, uint32_t position, int
     Index *index = map_get(&g->canonical, key);
     if (index) return index;
     index = ir_index(ctx, key, extent);
-    map_set(ctx->arena, &g->canonical, key, index);
+    map_set(ctx->scratch, &g->canonical, key, index);
     return index;
 }
 
 static Index **canonical_bound(Merge *g, Index *const *over, uint32_t nover) {
-    Index **canonical = ARENA_ARRAY(g->ctx->arena, Index *, nover + 1);
+    Index **canonical = ARENA_ARRAY(g->ctx->scratch, Index *, nover + 1);
     for (uint32_t i = 0; i < nover; i++) canonical[i] = canonical_index(g, "", i, over[i]->extent);
     return canonical;
 }
@@ -151,7 +151,7 @@ static const Expr *canonical_body(Merge *g, const Equation *equation) {
     Map to = {0};
     for (uint32_t d = 0; d < equation->result->rank; d++) {
         Index *index = canonical_index(g, "free", d, equation->free[d]->extent);
-        map_set(ctx->arena, &to, equation->free[d], (void *)ir_index_value(ctx, index));
+        map_set(ctx->scratch, &to, equation->free[d], (void *)ir_index_value(ctx, index));
     }
     if (!ir_is_reduction(e)) return ir_substitute(ctx, e, &to);
     bool reduce = e->kind == EX_REDUCE;
@@ -159,7 +159,7 @@ static const Expr *canonical_body(Merge *g, const Equation *equation) {
     Index **over = reduce ? e->reduce.over : e->contract.over;
     Index **canonical = canonical_bound(g, over, nover);
     for (uint32_t i = 0; i < nover; i++)
-        map_set(ctx->arena, &to, over[i], (void *)ir_index_value(ctx, canonical[i]));
+        map_set(ctx->scratch, &to, over[i], (void *)ir_index_value(ctx, canonical[i]));
     const Expr *body = reduce ? e->reduce.body : e->contract.factors[0];
     for (uint32_t i = 1; !reduce && i < e->contract.nfactors; i++)
         body = ir_mul(ctx, body, e->contract.factors[i]);
@@ -170,9 +170,9 @@ static const Expr *canonical_body(Merge *g, const Equation *equation) {
 /* The equation met before that is equal to this one. NULL: there is none, and this one is noted.
  * Only equations whose bodies have the same shape are compared. */
 static const Equation *find_equal(Merge *g, Equation *equation) {
-    Arena *arena = g->ctx->arena;
+    Arena *scratch = g->ctx->scratch;
     const void *shape = (const void *)(uintptr_t)equation->body->shape;
-    Candidate *own = ARENA_NEW(arena, Candidate), *first = map_get(&g->candidates, shape);
+    Candidate *own = ARENA_NEW(scratch, Candidate), *first = map_get(&g->candidates, shape);
     own->equation = equation;
     for (Candidate *other = first; other; other = other->next) {
         if (!same_results(equation->result, other->equation->result)) continue;
@@ -181,7 +181,7 @@ static const Equation *find_equal(Merge *g, Equation *equation) {
         if (own->canonical == other->canonical) return other->equation;
     }
     own->next = first;
-    map_set(arena, &g->candidates, shape, own);
+    map_set(scratch, &g->candidates, shape, own);
     return NULL;
 }
 
@@ -189,19 +189,19 @@ static const Equation *find_equal(Merge *g, Equation *equation) {
 
 static void pin(Merge *g) {
     Module *m = g->m;
-    Arena *arena = g->ctx->arena;
+    Arena *scratch = g->ctx->scratch;
     for (uint32_t i = 0; i < m->roots.len; i++)
-        map_set(arena, &g->pinned, m->roots.at[i].tensor, m);
+        map_set(scratch, &g->pinned, m->roots.at[i].tensor, m);
     for (uint32_t i = 0; i < m->updates.len; i++)
-        map_set(arena, &g->pinned, m->updates.at[i].value, m);
+        map_set(scratch, &g->pinned, m->updates.at[i].value, m);
     for (uint32_t i = 0; i < m->gradients.len; i++)
-        map_set(arena, &g->pinned, m->gradients.entries[i].value, m);
+        map_set(scratch, &g->pinned, m->gradients.entries[i].value, m);
     for (uint32_t i = 0; i < m->derivatives.len; i++) {
-        map_set(arena, &g->pinned, m->derivatives.at[i].of, m);
-        map_set(arena, &g->pinned, m->derivatives.at[i].by, m);
-        map_set(arena, &g->pinned, m->derivatives.at[i].result, m);
+        map_set(scratch, &g->pinned, m->derivatives.at[i].of, m);
+        map_set(scratch, &g->pinned, m->derivatives.at[i].by, m);
+        map_set(scratch, &g->pinned, m->derivatives.at[i].result, m);
     }
-    if (m->loss) map_set(arena, &g->pinned, m->loss, m);
+    if (m->loss) map_set(scratch, &g->pinned, m->loss, m);
 }
 
 static void visit_equation(Merge *g, Equation *equation) {
@@ -211,14 +211,14 @@ static void visit_equation(Merge *g, Equation *equation) {
     bool pinned = map_has(&g->pinned, result);
     Replacement *r = as_replacement(g, equation);
     if (r) {
-        if (!pinned) map_set(ctx->arena, &g->replacements, result, r);
+        if (!pinned) map_set(ctx->scratch, &g->replacements, result, r);
         return;
     }
     const Equation *equal = find_equal(g, equation);
     if (equal && pinned)
         equation->body = ir_read_at(ctx, equal->result, equation->free);
     else if (equal)
-        map_set(ctx->arena, &g->replacements, result, identity(ctx, equal->result));
+        map_set(ctx->scratch, &g->replacements, result, identity(ctx, equal->result));
 }
 
 /* A pinned tensor that repeats a local one takes over its equation. */
@@ -234,9 +234,9 @@ static void take_over(Merge *g, Equation *equation, Map *taken) {
     Tensor *local = r->to;
     definition->result = result;
     equation->result = local; /* dropped by the caller */
-    map_set(g->ctx->arena, taken, local, result);
+    map_set(g->ctx->scratch, taken, local, result);
     map_set(g->ctx->arena, &m->definitions, result, definition);
-    map_set(g->ctx->arena, &g->replacements, local, identity(g->ctx, result));
+    map_set(g->ctx->scratch, &g->replacements, local, identity(g->ctx, result));
 }
 
 static void drop_replaced(Merge *g) {
@@ -254,6 +254,7 @@ static void drop_replaced(Merge *g) {
 void ir_merge(Ctx *ctx, Module *m) {
     Merge g = {.ctx = ctx, .m = m};
     Map taken = {0};
+    ArenaMark mark = arena_mark(ctx->scratch);
     pin(&g);
     for (uint32_t i = 0; i < m->equations.len; i++) visit_equation(&g, m->equations.at[i]);
     for (uint32_t i = 0; i < m->equations.len; i++) {
@@ -264,4 +265,5 @@ void ir_merge(Ctx *ctx, Module *m) {
     /* Again for all: in a recurrence reads go to equations further down. */
     for (uint32_t i = 0; i < m->equations.len; i++)
         m->equations.at[i]->body = replaced(&g, m->equations.at[i]->body);
+    arena_release(ctx->scratch, mark);
 }

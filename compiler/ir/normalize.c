@@ -23,12 +23,12 @@ static void need(Needed *n, Tensor *tensor) {
     if (!tensor || n->tensors[tensor->id]) return;
     n->tensors[tensor->id] = true;
     Equation *definition = ir_definition(n->m, tensor);
-    if (definition) vec_push(n->ctx->arena, &n->waiting, definition);
+    if (definition) vec_push(n->ctx->scratch, &n->waiting, definition);
 }
 
 static const bool *needed_tensors(Ctx *ctx, const Module *m) {
     Needed n = {.ctx = ctx, .m = m};
-    n.tensors = ARENA_ARRAY(ctx->arena, bool, ir_context(ctx)->next_tensor);
+    n.tensors = ARENA_ARRAY(ctx->scratch, bool, ir_context(ctx)->next_tensor);
     need(&n, m->loss);
     for (uint32_t i = 0; i < m->roots.len; i++) need(&n, m->roots.at[i].tensor);
     for (uint32_t i = 0; i < m->updates.len; i++) need(&n, m->updates.at[i].value);
@@ -53,6 +53,7 @@ void ir_find_definitions(Ctx *ctx, Module *m) {
 }
 
 void ir_prune(Ctx *ctx, Module *m) {
+    ArenaMark mark = arena_mark(ctx->scratch);
     const bool *needed = needed_tensors(ctx, m);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < m->equations.len; i++) {
@@ -67,6 +68,7 @@ void ir_prune(Ctx *ctx, Module *m) {
         if (tensor->kind != TENSOR_LOCAL || needed[tensor->id]) m->tensors.at[kept++] = tensor;
     }
     m->tensors.len = kept;
+    arena_release(ctx->scratch, mark);
 }
 
 /* ---- rounds ---- */
@@ -81,7 +83,7 @@ static void note_lines(Ctx *ctx, const Module *m, Lines *lines) {
     lines->len = 0;
     for (uint32_t i = 0; i < m->equations.len; i++) {
         Line line = {m->equations.at[i]->result, m->equations.at[i]->body};
-        vec_push(ctx->arena, lines, line);
+        vec_push(ctx->scratch, lines, line);
     }
 }
 
@@ -103,7 +105,7 @@ static bool order(Ctx *ctx, Module *m, Lines *ordered) {
     return true;
 }
 
-void ir_normalize(Ctx *ctx, Module *m) {
+static void run_rounds(Ctx *ctx, Module *m) {
     Lines ordered = {0}, before = {0};
     ir_prune(ctx, m);
     if (!order(ctx, m, &ordered)) return;
@@ -119,4 +121,10 @@ void ir_normalize(Ctx *ctx, Module *m) {
         ir_prune(ctx, m);
         if (!order(ctx, m, &ordered) || are_lines(m, &before)) return;
     }
+}
+
+void ir_normalize(Ctx *ctx, Module *m) {
+    ArenaMark mark = arena_mark(ctx->scratch);
+    run_rounds(ctx, m);
+    arena_release(ctx->scratch, mark);
 }

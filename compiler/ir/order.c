@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 Graph ir_graph(Ctx *ctx, uint32_t n) {
-    return (Graph){n, arena_alloc(ctx->arena, (n + 1) * sizeof(struct Edges))};
+    return (Graph){n, arena_alloc(ctx->scratch, (n + 1) * sizeof(struct Edges))};
 }
 
 bool ir_has_edge(const Graph *graph, uint32_t from, uint32_t to) {
@@ -79,11 +79,11 @@ static void explore(Tarjan *t, uint32_t root) {
 
 uint32_t ir_components(Ctx *ctx, const Graph *graph, uint32_t *order, uint32_t *ends) {
     uint32_t n = graph->n;
-    uint32_t *space = ARENA_ARRAY(ctx->arena, uint32_t, 5 * (size_t)n + 1);
+    uint32_t *space = ARENA_ARRAY(ctx->scratch, uint32_t, 5 * (size_t)n + 1);
     Tarjan t = {.graph = graph, .order = order, .ends = ends};
     t.index = space, t.low = space + n, t.edge = space + 2 * (size_t)n;
     t.waiting = space + 3 * (size_t)n, t.way = space + 4 * (size_t)n;
-    t.open = ARENA_ARRAY(ctx->arena, bool, n + 1);
+    t.open = ARENA_ARRAY(ctx->scratch, bool, n + 1);
     for (uint32_t i = 0; i < n; i++)
         if (graph->edges[i].to.len)
             qsort(graph->edges[i].to.at, graph->edges[i].to.len, sizeof(uint32_t), by_number);
@@ -97,13 +97,13 @@ uint32_t ir_components(Ctx *ctx, const Graph *graph, uint32_t *order, uint32_t *
 static Graph reads_of(Ctx *ctx, const Module *m) {
     Graph graph = ir_graph(ctx, m->equations.len);
     /* By id of a tensor: the number of its equation, + 1. */
-    uint32_t *numbers = ARENA_ARRAY(ctx->arena, uint32_t, ir_context(ctx)->next_tensor);
+    uint32_t *numbers = ARENA_ARRAY(ctx->scratch, uint32_t, ir_context(ctx)->next_tensor);
     for (uint32_t i = 0; i < graph.n; i++) numbers[m->equations.at[i]->result->id] = i + 1;
     for (uint32_t i = 0; i < graph.n; i++) {
         const Reads *reads = ir_reads(ctx, m->equations.at[i]->body);
         for (uint32_t r = 0; r < reads->len; r++) {
             uint32_t number = numbers[reads->at[r]->read.tensor->id];
-            if (number) vec_push(ctx->arena, &graph.edges[i].to, number - 1);
+            if (number) vec_push(ctx->scratch, &graph.edges[i].to, number - 1);
         }
     }
     return graph;
@@ -111,11 +111,12 @@ static Graph reads_of(Ctx *ctx, const Module *m) {
 
 bool ir_order(Ctx *ctx, Module *m) {
     uint32_t n = m->equations.len, groups = 0, begin = 0;
+    ArenaMark mark = arena_mark(ctx->scratch);
     Graph graph = reads_of(ctx, m);
-    uint32_t *order = ARENA_ARRAY(ctx->arena, uint32_t, n + 1);
-    uint32_t *ends = ARENA_ARRAY(ctx->arena, uint32_t, n + 1);
+    uint32_t *order = ARENA_ARRAY(ctx->scratch, uint32_t, n + 1);
+    uint32_t *ends = ARENA_ARRAY(ctx->scratch, uint32_t, n + 1);
     uint32_t ncomponents = ir_components(ctx, &graph, order, ends);
-    Equation **sorted = ARENA_ARRAY(ctx->arena, Equation *, n + 1);
+    Equation **sorted = ARENA_ARRAY(ctx->scratch, Equation *, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         sorted[i] = m->equations.at[order[i]];
         sorted[i]->scan = (Scan){0};
@@ -133,5 +134,6 @@ bool ir_order(Ctx *ctx, Module *m) {
         for (uint32_t i = begin; i < ends[c]; i++) sorted[i]->scan.group = groups;
     }
     if (n) memcpy(m->equations.at, sorted, n * sizeof *sorted);
+    arena_release(ctx->scratch, mark);
     return ordered;
 }

@@ -83,8 +83,8 @@ typedef struct Walk {
 
 static void note_node(void *data, const Expr *e) {
     Walk *w = data;
-    vec_push(w->ctx->arena, &w->paths->all, e);
-    map_set(w->ctx->arena, &w->paths->nodes, e, (void *)(uintptr_t)w->paths->all.len);
+    vec_push(w->ctx->scratch, &w->paths->all, e);
+    map_set(w->ctx->scratch, &w->paths->nodes, e, (void *)(uintptr_t)w->paths->all.len);
 }
 
 static uint32_t depth(const Path *path) {
@@ -92,7 +92,7 @@ static uint32_t depth(const Path *path) {
 }
 
 static const Path *extended(Ctx *ctx, const Path *up, const Expr *condition, bool truth) {
-    Path *path = ARENA_NEW(ctx->arena, Path);
+    Path *path = ARENA_NEW(ctx->scratch, Path);
     *path = (Path){up, condition, truth, depth(up) + 1};
     return path;
 }
@@ -123,8 +123,8 @@ Paths ir_paths(Ctx *ctx, const Expr *root) {
     Paths paths = {0};
     Walk w = {.ctx = ctx, .paths = &paths};
     ir_visit(ctx, root, note_node, &w);
-    paths.of = ARENA_ARRAY(ctx->arena, const Path *, paths.all.len + 1);
-    w.reached = ARENA_ARRAY(ctx->arena, bool, paths.all.len + 1);
+    paths.of = ARENA_ARRAY(ctx->scratch, const Path *, paths.all.len + 1);
+    w.reached = ARENA_ARRAY(ctx->scratch, bool, paths.all.len + 1);
     for (uint32_t i = paths.all.len; i-- > 0;) {
         const Expr *e = paths.all.at[i];
         const Path *own = paths.of[i];
@@ -148,7 +148,7 @@ const Path *ir_path_of(const Paths *paths, const Expr *e) {
 }
 
 const Expr **ir_path_known(Ctx *ctx, const Path *path, uint32_t *count) {
-    const Expr **known = ARENA_ARRAY(ctx->arena, const Expr *, depth(path) + 1);
+    const Expr **known = ARENA_ARRAY(ctx->scratch, const Expr *, depth(path) + 1);
     *count = 0;
     for (; path; path = path->up)
         known[(*count)++] = path->truth ? path->condition : ir_op1(ctx, OP_NOT, path->condition);
@@ -185,7 +185,7 @@ bool ir_reads_inside(Ctx *ctx, const Expr *e) {
 static const Expr *protect_read(void *data, const Expr *e) {
     Protection *p = data;
     if (!map_has(&p->unsafe, e)) return NULL;
-    const Expr **subs = ARENA_ARRAY(p->ctx->arena, const Expr *, e->read.tensor->rank + 1);
+    const Expr **subs = ARENA_ARRAY(p->ctx->scratch, const Expr *, e->read.tensor->rank + 1);
     for (uint32_t d = 0; d < e->read.tensor->rank; d++)
         subs[d] = ir_rewrite_reads(p->ctx, e->read.subs[d], protect_read, p);
     const Expr *zero = e->type == TY_INT ? ir_int(p->ctx, 0) : ir_number(p->ctx, 0);
@@ -200,7 +200,7 @@ const Expr *ir_protect(Ctx *ctx, const Expr *e) {
     for (uint32_t i = 0; i < reads->len; i++) {
         const Expr *read = reads->at[i];
         if (!read->read.otherwise && !is_safe(ctx, read, ir_path_of(&paths, read)))
-            map_set(ctx->arena, &p.unsafe, read, (void *)read);
+            map_set(ctx->scratch, &p.unsafe, read, (void *)read);
     }
     return p.unsafe.len ? ir_rewrite_reads(ctx, e, protect_read, &p) : e;
 }

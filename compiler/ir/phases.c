@@ -65,9 +65,9 @@ static const Expr *replace_digit(void *data, const Expr *e) {
 static void split(Ctx *ctx, Module *m, Equation *equation, const Phase *phases, uint32_t n) {
     uint32_t rank = equation->result->rank, d = 0, next = 0;
     const Expr *body = equation->body;
-    Index **all = ARENA_ARRAY(ctx->arena, Index *, rank + n);
-    const Expr **at = ARENA_ARRAY(ctx->arena, const Expr *, rank + n);
-    int64_t *dims = ARENA_ARRAY(ctx->arena, int64_t, rank + n);
+    Index **all = ARENA_ARRAY(ctx->scratch, Index *, rank + n);
+    const Expr **at = ARENA_ARRAY(ctx->scratch, const Expr *, rank + n);
+    int64_t *dims = ARENA_ARRAY(ctx->scratch, int64_t, rank + n);
     if (rank && equation->free[0]->extent == EXTENT_BATCH) {
         all[d] = equation->free[0];
         at[d++] = ir_index_value(ctx, equation->free[0]);
@@ -100,13 +100,15 @@ static void split(Ctx *ctx, Module *m, Equation *equation, const Phase *phases, 
 
 void ir_split_phases(Ctx *ctx, Module *m) {
     uint32_t n = m->equations.len;
+    ArenaMark mark = arena_mark(ctx->scratch);
     for (uint32_t i = 0; i < n; i++) {
         Equation *equation = m->equations.at[i];
         uint32_t rank = equation->result->rank, found = 0;
         if (equation->body->kind != EX_CONTRACT || equation->scan.group) continue;
-        Phase *phases = ARENA_ARRAY(ctx->arena, Phase, rank + 1);
+        Phase *phases = ARENA_ARRAY(ctx->scratch, Phase, rank + 1);
         for (uint32_t d = 0; d < rank; d++)
             found += find_phase(ctx, equation, equation->free[d], &phases[found]);
         if (found) split(ctx, m, equation, phases, found);
     }
+    arena_release(ctx->scratch, mark);
 }

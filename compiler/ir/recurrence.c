@@ -49,8 +49,8 @@ static void collect_reads(Search *s, uint32_t from) {
         GroupRead read = {.from = from, .to = (uint32_t)number - 1, .read = e};
         read.path = paths.of[i];
         size_t pairs = (size_t)equation->result->rank * e->read.tensor->rank + 1;
-        for (int way = 0; way < 2; way++) read.lags[way] = arena_alloc(ctx->arena, pairs);
-        vec_push(ctx->arena, &s->reads, read);
+        for (int way = 0; way < 2; way++) read.lags[way] = arena_alloc(ctx->scratch, pairs);
+        vec_push(ctx->scratch, &s->reads, read);
     }
 }
 
@@ -125,7 +125,7 @@ static Graph same_time(Search *s) {
     for (uint32_t i = 0; i < s->reads.len; i++) {
         GroupRead *r = &s->reads.at[i];
         uint32_t e = lowest(s->domains[r->from]), f = lowest(s->domains[r->to]);
-        if (lag(s, r, e, f) == LAG_SAME) vec_push(s->ctx->arena, &graph.edges[r->from].to, r->to);
+        if (lag(s, r, e, f) == LAG_SAME) vec_push(s->ctx->scratch, &graph.edges[r->from].to, r->to);
     }
     return graph;
 }
@@ -141,19 +141,19 @@ static bool has_cycle(const Graph *graph, uint32_t ncomponents) {
 static bool settle(Search *s) {
     uint32_t n = s->cycle->n;
     Graph graph = same_time(s);
-    uint32_t *order = ARENA_ARRAY(s->ctx->arena, uint32_t, n);
-    uint32_t *ends = ARENA_ARRAY(s->ctx->arena, uint32_t, n);
+    uint32_t *order = ARENA_ARRAY(s->ctx->scratch, uint32_t, n);
+    uint32_t *ends = ARENA_ARRAY(s->ctx->scratch, uint32_t, n);
     uint32_t ncomponents = ir_components(s->ctx, &graph, order, ends);
     if (has_cycle(&graph, ncomponents)) {
         if (s->stuck) return false;
         s->stuck = true;
         s->stuck_graph = graph;
-        s->stuck_domains = arena_copy(s->ctx->arena, s->domains, n * sizeof *s->domains);
+        s->stuck_domains = arena_copy(s->ctx->scratch, s->domains, n * sizeof *s->domains);
         s->stuck_direction = s->direction;
         s->stuck_index = s->cycle->members[0]->free[lowest(s->domains[0])]->name;
         return false;
     }
-    Equation **sorted = ARENA_ARRAY(s->ctx->arena, Equation *, n);
+    Equation **sorted = ARENA_ARRAY(s->ctx->scratch, Equation *, n);
     for (uint32_t i = 0; i < n; i++) {
         sorted[i] = s->cycle->members[order[i]];
         sorted[i]->scan.dim = lowest(s->domains[order[i]]);
@@ -180,7 +180,7 @@ static bool choose(Search *s, uint32_t member) {
     if (!agree(s)) return false;
     while (member < n && s->domains[member] == 1u << lowest(s->domains[member])) member++;
     if (member == n) return settle(s);
-    uint32_t *before = arena_copy(s->ctx->arena, s->domains, n * sizeof *s->domains);
+    uint32_t *before = arena_copy(s->ctx->scratch, s->domains, n * sizeof *s->domains);
     for (uint32_t dim = 0; dim < MAX_RANK && s->choices < MOST_CHOICES; dim++) {
         if (!in(before[member], dim)) continue;
         s->choices++;
@@ -203,14 +203,14 @@ static bool try_time(Search *s, uint32_t first_dim) {
 static Graph all_reads(Search *s) {
     Graph graph = ir_graph(s->ctx, s->cycle->n);
     for (uint32_t i = 0; i < s->reads.len; i++)
-        vec_push(s->ctx->arena, &graph.edges[s->reads.at[i].from].to, s->reads.at[i].to);
+        vec_push(s->ctx->scratch, &graph.edges[s->reads.at[i].from].to, s->reads.at[i].to);
     return graph;
 }
 
 /* The shortest way from a node back to itself, starting with the node. 0 when there is none. */
 static uint32_t shortest_cycle(Ctx *ctx, const Graph *graph, uint32_t start, uint32_t *way) {
-    uint32_t *before = ARENA_ARRAY(ctx->arena, uint32_t, graph->n);
-    uint32_t *queue = ARENA_ARRAY(ctx->arena, uint32_t, graph->n + 1);
+    uint32_t *before = ARENA_ARRAY(ctx->scratch, uint32_t, graph->n);
+    uint32_t *queue = ARENA_ARRAY(ctx->scratch, uint32_t, graph->n + 1);
     uint32_t head = 0, tail = 0;
     queue[tail++] = start;
     while (head < tail) {
@@ -294,7 +294,7 @@ static void report(Search *s) {
     Equation **members = s->cycle->members;
     Graph graph = s->stuck ? s->stuck_graph : all_reads(s);
     if (s->stuck) s->domains = s->stuck_domains, s->direction = s->stuck_direction;
-    uint32_t *way = ARENA_ARRAY(ctx->arena, uint32_t, s->cycle->n + 1), length = 0;
+    uint32_t *way = ARENA_ARRAY(ctx->scratch, uint32_t, s->cycle->n + 1), length = 0;
     for (uint32_t start = 0; !length; start++) length = shortest_cycle(ctx, &graph, start, way);
     begin_first(members, way, length);
     Text text = text_new(ctx->arena);
@@ -319,9 +319,9 @@ static void report(Search *s) {
 
 bool ir_recurrence(Ctx *ctx, const Module *m, Cycle *cycle) {
     Search s = {.ctx = ctx, .cycle = cycle};
-    s.domains = ARENA_ARRAY(ctx->arena, uint32_t, cycle->n);
+    s.domains = ARENA_ARRAY(ctx->scratch, uint32_t, cycle->n);
     for (uint32_t i = 0; i < cycle->n; i++)
-        map_set(ctx->arena, &s.numbers, cycle->members[i]->result, (void *)(uintptr_t)(i + 1));
+        map_set(ctx->scratch, &s.numbers, cycle->members[i]->result, (void *)(uintptr_t)(i + 1));
     for (uint32_t i = 0; i < cycle->n; i++) collect_reads(&s, i);
     uint32_t rank = cycle->members[0]->result->rank;
     for (s.direction = 1; s.direction >= -1; s.direction -= 2)

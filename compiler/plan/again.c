@@ -103,8 +103,8 @@ static void read_copies(Again *a, Draft *draft) {
 }
 
 static Node *copy_node(Again *a, const Node *from, Draft *draft) {
-    Arena *arena = a->p->ctx->arena;
-    Node *node = arena_copy(arena, from, sizeof *from);
+    Arena *arena = a->p->ctx->arena, *scratch = a->p->ctx->scratch;
+    Node *node = arena_copy(scratch, from, sizeof *from);
     const Tensor *old = from->result;
     const char *name = arena_printf(arena, "%s.again", old->name);
     node->result = plan_tensor(a->p, name, old->rank, old->dims, old->classes, old->span);
@@ -114,22 +114,22 @@ static Node *copy_node(Again *a, const Node *from, Draft *draft) {
     node->uses.at = NULL;
     node->uses.len = node->uses.cap = 0;
     node->draft = draft;
-    map_set(arena, &a->p->node_of, node->result, node);
-    map_set(arena, &a->g->written, node->result, map_get(&a->other->written, old));
-    map_set(arena, &a->tensors, old, node->result);
-    vec_push(arena, &a->p->nodes, node);
+    map_set(scratch, &a->p->node_of, node->result, node);
+    map_set(scratch, &a->g->written, node->result, map_get(&a->other->written, old));
+    map_set(scratch, &a->tensors, old, node->result);
+    vec_push(scratch, &a->p->nodes, node);
     return node;
 }
 
 static void compute(Again *a, const Tensor *tensor);
 
 static void add_copy(Again *a, const Member *m) {
-    Arena *arena = a->p->ctx->arena;
-    Draft *draft = ARENA_NEW(arena, Draft);
+    Arena *scratch = a->p->ctx->scratch;
+    Draft *draft = ARENA_NEW(scratch, Draft);
     *draft = (Draft){.in = m->draft->in, .position = a->g->members[a->n].draft->position};
-    draft->kernel = arena_copy(arena, m->draft->kernel, sizeof *draft->kernel);
+    draft->kernel = arena_copy(a->p->ctx->arena, m->draft->kernel, sizeof *draft->kernel);
     for (uint32_t i = 0; i < m->draft->nodes.len; i++)
-        vec_push(arena, &draft->nodes, copy_node(a, m->draft->nodes.at[i], draft));
+        vec_push(scratch, &draft->nodes, copy_node(a, m->draft->nodes.at[i], draft));
     read_copies(a, draft);
     Group *g = a->g;
     memmove(&g->members[a->n + 1], &g->members[a->n], (g->nmembers - a->n) * sizeof *g->members);

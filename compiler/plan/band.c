@@ -164,7 +164,7 @@ static void note_outside(Finder *f, const Draft *step) {
                            : node_outside(f, node, node->at[1]);
         if (node->reduces && value != 0) value = NAN;
         double *known = arena_copy(f->p->ctx->arena, &value, sizeof value);
-        if (!isnan(value)) map_set(f->p->ctx->arena, &f->outside, node->result, known);
+        if (!isnan(value)) map_set(f->p->ctx->scratch, &f->outside, node->result, known);
     }
 }
 

@@ -33,8 +33,8 @@ static void insert_taken(Taken *taken, uint32_t n, Taken own) {
 
 /* The largest first, each at the lowest place that is free as long as it lives. */
 int64_t plan_place(Ctx *ctx, Interval *intervals, uint32_t n) {
-    Interval **order = ARENA_ARRAY(ctx->arena, Interval *, n + 1);
-    Taken *taken = ARENA_ARRAY(ctx->arena, Taken, n + 1);
+    Interval **order = ARENA_ARRAY(ctx->scratch, Interval *, n + 1);
+    Taken *taken = ARENA_ARRAY(ctx->scratch, Taken, n + 1);
     int64_t most = 0;
     for (uint32_t i = 0; i < n; i++) order[i] = &intervals[i];
     qsort(order, n, sizeof *order, larger_first);
@@ -165,7 +165,7 @@ static int64_t workspace_of(const Kernel *k) {
 /* The buffers from `begin` on that live for a turn of the nest alone. */
 static void place_turn(Planner *p, Kernel *nest, uint32_t begin) {
     uint32_t n = 0, end = p->f->buffers.len;
-    Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, end - begin + 1);
+    Interval *intervals = ARENA_ARRAY(p->ctx->scratch, Interval, end - begin + 1);
     for (uint32_t i = begin; i < end; i++) {
         const Buffer *buffer = p->f->buffers.at[i];
         if (buffer->place == PLACE_TURN)
@@ -197,7 +197,7 @@ static void place_workspaces(Planner *p) {
 /* The most that buffers of the arena hold while one kernel runs. */
 static int64_t most_live(const Planner *p) {
     const Function *f = p->f;
-    int64_t *change = ARENA_ARRAY(p->ctx->arena, int64_t, f->kernels.len + 1);
+    int64_t *change = ARENA_ARRAY(p->ctx->scratch, int64_t, f->kernels.len + 1);
     for (uint32_t i = 0; i < f->buffers.len; i++) {
         const Buffer *buffer = f->buffers.at[i];
         if (buffer->place != PLACE_ARENA) continue;
@@ -214,7 +214,7 @@ static int64_t most_live(const Planner *p) {
 
 static void place_arena(Planner *p) {
     Function *f = p->f;
-    Interval *intervals = ARENA_ARRAY(p->ctx->arena, Interval, f->buffers.len + 1);
+    Interval *intervals = ARENA_ARRAY(p->ctx->scratch, Interval, f->buffers.len + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < f->buffers.len; i++) {
         const Buffer *buffer = f->buffers.at[i];

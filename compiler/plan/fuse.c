@@ -60,12 +60,12 @@ static bool is_same_point(Planner *p, const Node *reader, const Expr *read) {
 static bool reads_at_point(Planner *p, const Draft *draft, const Tensor *target) {
     for (uint32_t i = 0; i < draft->nodes.len; i++) {
         Node *node = draft->nodes.at[i];
-        Reads reads = {0};
-        plan_node_reads(p->ctx, node, &reads);
-        for (uint32_t r = 0; r < reads.len; r++) {
-            if (plan_base(p, reads.at[r]->read.tensor) != target) continue;
-            bool same = reads.at[r]->read.tensor == target && node->nfree == target->rank;
-            if (node->reduces || !same || !plan_reads_at(reads.at[r], node->free)) return false;
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, node, &own);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            if (plan_base(p, reads->at[r]->read.tensor) != target) continue;
+            bool same = reads->at[r]->read.tensor == target && node->nfree == target->rank;
+            if (node->reduces || !same || !plan_reads_at(reads->at[r], node->free)) return false;
         }
     }
     return true;
@@ -99,10 +99,10 @@ static bool reads_tensor(Planner *p, const Reads *reads, const Tensor *tensor) {
 
 static bool share_reads(Planner *p, const Draft *draft, const Reads *reads) {
     for (uint32_t i = 0; i < draft->nodes.len; i++) {
-        Reads others = {0};
-        plan_node_reads(p->ctx, draft->nodes.at[i], &others);
-        for (uint32_t r = 0; r < others.len; r++)
-            if (reads_tensor(p, reads, plan_base(p, others.at[r]->read.tensor))) return true;
+        Reads own = {0};
+        const Reads *others = plan_node_reads(p->ctx, draft->nodes.at[i], &own);
+        for (uint32_t r = 0; r < others->len; r++)
+            if (reads_tensor(p, reads, plan_base(p, others->at[r]->read.tensor))) return true;
     }
     return false;
 }
@@ -111,12 +111,12 @@ static bool share_reads(Planner *p, const Draft *draft, const Reads *reads) {
  */
 
 static Draft *new_draft(Planner *p, Drafts *in, Span span) {
-    Draft *draft = ARENA_NEW(p->ctx->arena, Draft);
+    Draft *draft = ARENA_NEW(p->ctx->scratch, Draft);
     draft->kernel = ARENA_NEW(p->ctx->arena, Kernel);
     draft->kernel->span = span;
     draft->in = in;
     draft->position = in->all.len;
-    vec_push(p->ctx->arena, &in->all, draft);
+    vec_push(p->ctx->scratch, &in->all, draft);
     return draft;
 }
 
@@ -140,11 +140,12 @@ static Draft *find_draft(Planner *p, Drafts *in, const Node *node, const Reads *
 static void rename_indices(Planner *p, Node *node, const Kernel *k) {
     Map renamed = {0};
     for (uint32_t i = 0; node->reduces && i < node->nover; i++)
-        map_set(p->ctx->arena, &renamed, node->over[i], (void *)ir_index_value(p->ctx, k->over[i]));
+        map_set(p->ctx->scratch, &renamed, node->over[i],
+                (void *)ir_index_value(p->ctx, k->over[i]));
     if (node->reduces) node->over = k->over;
     for (uint32_t i = 0; i < node->nfree; i++) {
         Index *to = k->free[i];
-        map_set(p->ctx->arena, &renamed, node->free[i], (void *)ir_index_value(p->ctx, to));
+        map_set(p->ctx->scratch, &renamed, node->free[i], (void *)ir_index_value(p->ctx, to));
         for (uint32_t d = 0; d < node->result->rank; d++)
             if (node->at[d] == node->free[i]) node->at[d] = to;
     }
@@ -159,7 +160,7 @@ static void note_reads(Planner *p, Draft *draft, const Reads *reads) {
             if (!map_has(&p->target_of, tensor)) continue;
             const Draft *last = map_get(&d->in->last_read, tensor);
             if (!last || last->position < d->position)
-                map_set(p->ctx->arena, &d->in->last_read, tensor, d);
+                map_set(p->ctx->scratch, &d->in->last_read, tensor, d);
         }
 }
 
@@ -177,12 +178,14 @@ static bool reduces_same(Planner *p, const Draft *draft, const Node *node, const
     const Kernel *k = draft->kernel;
     Map renamed = {0};
     for (uint32_t i = 0; i < k->nfree; i++)
-        map_set(p->ctx->arena, &renamed, node->free[i], (void *)ir_index_value(p->ctx, k->free[i]));
+        map_set(p->ctx->scratch, &renamed, node->free[i],
+                (void *)ir_index_value(p->ctx, k->free[i]));
     for (uint32_t i = 0; i < k->nover; i++)
-        map_set(p->ctx->arena, &renamed, node->over[i], (void *)ir_index_value(p->ctx, k->over[i]));
+        map_set(p->ctx->scratch, &renamed, node->over[i],
+                (void *)ir_index_value(p->ctx, k->over[i]));
     Reads others = {0};
     for (uint32_t i = 0; i < draft->nodes.len; i++)
-        if (draft->nodes.at[i]->reduces) plan_node_reads(p->ctx, draft->nodes.at[i], &others);
+        if (draft->nodes.at[i]->reduces) plan_add_reads(p->ctx, draft->nodes.at[i], &others);
     for (uint32_t i = 0; i < reads->len; i++) {
         const Expr *read = ir_substitute(p->ctx, reads->at[i], &renamed);
         bool varies = k->nover == 0;
@@ -219,7 +222,7 @@ static Draft *find_reduction(Planner *p, const Drafts *in, const Node *node, con
 
 static void note_reduction(Planner *p, Draft *draft, const Reads *reads) {
     for (uint32_t i = 0; i < reads->len; i++)
-        map_set(p->ctx->arena, &draft->in->reduced_in, plan_base(p, reads->at[i]->read.tensor),
+        map_set(p->ctx->scratch, &draft->in->reduced_in, plan_base(p, reads->at[i]->read.tensor),
                 draft);
 }
 
@@ -265,13 +268,13 @@ static Draft *place_elementwise(Planner *p, Drafts *in, Node *node, const Reads 
 }
 
 static void place(Planner *p, Drafts *in, Node *node) {
-    Reads reads = {0};
-    plan_node_reads(p->ctx, node, &reads);
-    Draft *draft = node->reduces ? place_reduction(p, in, node, &reads)
-                                 : place_elementwise(p, in, node, &reads);
+    Reads own = {0};
+    const Reads *reads = plan_node_reads(p->ctx, node, &own);
+    Draft *draft =
+        node->reduces ? place_reduction(p, in, node, reads) : place_elementwise(p, in, node, reads);
     node->draft = draft;
-    vec_push(p->ctx->arena, &draft->nodes, node);
-    note_reads(p, draft, &reads);
+    vec_push(p->ctx->scratch, &draft->nodes, node);
+    note_reads(p, draft, reads);
 }
 
 /* ---- recurrences ------------------------------------------------------------------------------
@@ -279,7 +282,7 @@ static void place(Planner *p, Drafts *in, Node *node) {
 
 static void set_time(Planner *p, Node *node, Index *time) {
     Map renamed = {0};
-    map_set(p->ctx->arena, &renamed, node->time, (void *)ir_index_value(p->ctx, time));
+    map_set(p->ctx->scratch, &renamed, node->time, (void *)ir_index_value(p->ctx, time));
     plan_substitute_node(p->ctx, node, &renamed);
     if (node->scan.dim != UINT32_MAX) node->at[node->scan.dim] = time;
     node->time = time;
@@ -288,7 +291,7 @@ static void set_time(Planner *p, Node *node, Index *time) {
 static uint32_t place_scan(Planner *p, uint32_t first) {
     Node *node = p->nodes.at[first];
     Draft *scan = new_draft(p, &p->drafts, node->span);
-    scan->steps = ARENA_NEW(p->ctx->arena, Drafts);
+    scan->steps = ARENA_NEW(p->ctx->scratch, Drafts);
     scan->steps->time = node->time;
     scan->steps->around = scan;
     scan->kernel->kind = KERNEL_SCAN;

@@ -53,12 +53,12 @@ static void count_use(Planner *p, Node *node, const Use *use) {
 }
 
 static bool is_cheap(Planner *p, const Node *node) {
-    Reads reads = {0};
-    plan_node_reads(p->ctx, node, &reads);
+    Reads own = {0};
+    const Reads *reads = plan_node_reads(p->ctx, node, &own);
     double cost = plan_cost(p->ctx, node->body);
     double size = plan_points(p, node->at, node->result->rank);
-    if (cost <= 1 && reads.len <= 1) return true;
-    return node->in_reduction && cost <= 2 && reads.len <= 2 && node->evaluations <= 3 * size;
+    if (cost <= 1 && reads->len <= 1) return true;
+    return node->in_reduction && cost <= 2 && reads->len <= 2 && node->evaluations <= 3 * size;
 }
 
 /* What a chain of definitions may cost together where its last user takes it in: longer ones would
@@ -68,10 +68,10 @@ enum { MOST_CARRIED = 100 };
 /* Made of what is there from the start: it has no place of its own in the order of kernels, and
  * would only come too early or too late for its user's. */
 static bool reads_leaves(Planner *p, const Node *node) {
-    Reads reads = {0};
-    plan_node_reads(p->ctx, node, &reads);
-    for (uint32_t i = 0; i < reads.len; i++)
-        if (map_has(&p->node_of, plan_base(p, reads.at[i]->read.tensor))) return false;
+    Reads own = {0};
+    const Reads *reads = plan_node_reads(p->ctx, node, &own);
+    for (uint32_t i = 0; i < reads->len; i++)
+        if (map_has(&p->node_of, plan_base(p, reads->at[i]->read.tensor))) return false;
     return true;
 }
 
@@ -110,7 +110,7 @@ static const Expr *inline_read(void *data, const Expr *e) {
     Map point = {0};
     for (uint32_t d = 0; d < e->read.tensor->rank; d++) {
         const Expr *sub = ir_rewrite_reads(p->ctx, e->read.subs[d], inline_read, p);
-        map_set(p->ctx->arena, &point, node->at[d], (void *)sub);
+        map_set(p->ctx->scratch, &point, node->at[d], (void *)sub);
     }
     return ir_substitute(p->ctx, node->body, &point);
 }
@@ -120,16 +120,16 @@ static void drop_unused(Planner *p) {
     Map needed = {0};
     Vec(Node *) work = {0};
     for (uint32_t i = 0; i < p->nodes.len; i++)
-        if (p->nodes.at[i]->is_pinned) vec_push(p->ctx->arena, &work, p->nodes.at[i]);
+        if (p->nodes.at[i]->is_pinned) vec_push(p->ctx->scratch, &work, p->nodes.at[i]);
     while (work.len) {
         Node *node = work.at[--work.len];
         if (map_has(&needed, node)) continue;
-        map_set(p->ctx->arena, &needed, node, node);
-        Reads reads = {0};
-        plan_node_reads(p->ctx, node, &reads);
-        for (uint32_t r = 0; r < reads.len; r++) {
-            Node *read = map_get(&p->node_of, plan_base(p, reads.at[r]->read.tensor));
-            if (read) vec_push(p->ctx->arena, &work, read);
+        map_set(p->ctx->scratch, &needed, node, node);
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, node, &own);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            Node *read = map_get(&p->node_of, plan_base(p, reads->at[r]->read.tensor));
+            if (read) vec_push(p->ctx->scratch, &work, read);
         }
     }
     uint32_t kept = 0;
@@ -145,7 +145,7 @@ void plan_inline(Planner *p) {
         Node *node = p->nodes.at[i];
         if (node->is_alias) {
             Tensor *base = plan_base(p, reshaped_read(p, node)->read.tensor);
-            map_set(p->ctx->arena, &p->alias_of, node->result, base);
+            map_set(p->ctx->scratch, &p->alias_of, node->result, base);
             continue;
         }
         plan_rewrite_node(p->ctx, node, inline_read, p);

@@ -12,10 +12,10 @@
  */
 
 static void mark_reads(Planner *p, const Node *node) {
-    Reads reads = {0};
-    plan_node_reads(p->ctx, node, &reads);
-    for (uint32_t r = 0; r < reads.len; r++) {
-        const Expr *read = reads.at[r];
+    Reads own = {0};
+    const Reads *reads = plan_node_reads(p->ctx, node, &own);
+    for (uint32_t r = 0; r < reads->len; r++) {
+        const Expr *read = reads->at[r];
         Node *from = map_get(&p->node_of, plan_base(p, read->read.tensor));
         if (!from) continue;
         bool same = from->draft == node->draft && read->read.tensor == from->result;
@@ -67,7 +67,7 @@ static void build_stores(Planner *p, Draft *draft) {
         if (node->before) value = ir_add(p->ctx, ir_read_at(p->ctx, node->before, node->at), value);
         if (value->type == TY_INT) value = ir_int_atom(p->ctx, value);
         if (passes_through(p, node, value)) {
-            map_set(p->ctx->arena, &passing.values, node->result, (void *)value);
+            map_set(p->ctx->scratch, &passing.values, node->result, (void *)value);
             continue;
         }
         k->stores[k->nstores++] = (Store){.tensor = node->result, .at = node->at, .value = value};
@@ -172,10 +172,10 @@ static void place_new_values(Planner *p) {
         Node *node = p->nodes.at[i];
         if (!node->target) continue;
         if (plan_may_overwrite(p, node)) {
-            map_set(p->ctx->arena, &p->in_place, node->result, node->target);
+            map_set(p->ctx->scratch, &p->in_place, node->result, node->target);
         } else {
             DLC_ASSERT(p->ctx, !node->scan.group, node->span);
-            vec_push(p->ctx->arena, &p->copied, node);
+            vec_push(p->ctx->scratch, &p->copied, node);
         }
     }
 }

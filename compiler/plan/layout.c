@@ -51,7 +51,9 @@ static const Expr *recombine_one(Ctx *ctx, const Expr *e) {
 
 const Expr *plan_address(const Planner *p, const Tensor *tensor, const Expr *const *subs) {
     Ctx *ctx = p->ctx;
-    int64_t *strides = ARENA_ARRAY(ctx->arena, int64_t, tensor->rank + 1);
+    enum { FEW = 8 };
+    int64_t few[FEW], *strides = few;
+    if (tensor->rank > FEW) strides = ARENA_ARRAY(ctx->scratch, int64_t, tensor->rank);
     plan_strides(p->f, tensor, strides);
     const Expr *sum = ir_int_sum(ctx, 0, subs, strides, tensor->rank);
     for (const Expr *next = sum; next; next = recombine_one(ctx, sum)) sum = next;

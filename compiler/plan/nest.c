@@ -24,7 +24,7 @@ Index *nest_plain_index(const Expr *sub) {
 
 void nest_reads(Planner *p, const Draft *draft, Reads *reads) {
     for (uint32_t i = 0; i < draft->nodes.len; i++)
-        plan_node_reads(p->ctx, draft->nodes.at[i], reads);
+        plan_add_reads(p->ctx, draft->nodes.at[i], reads);
 }
 
 /* ---- candidates -------------------------------------------------------------------------------
@@ -46,12 +46,12 @@ static bool may_be_outer(const Kernel *k, const Index *index) {
  */
 
 static void note_write(Group *g, const Member *m, Tensor *tensor, Index *const *at) {
-    Written *written = ARENA_NEW(g->p->ctx->arena, Written);
+    Written *written = ARENA_NEW(g->p->ctx->scratch, Written);
     written->is_partial = m->adds;
     for (uint32_t o = 0; o < g->nouter; o++)
         for (uint32_t d = 0; d < tensor->rank; d++)
             if (at[d] == m->outer[o]) written->dims[o] = d;
-    map_set(g->p->ctx->arena, &g->written, tensor, written);
+    map_set(g->p->ctx->scratch, &g->written, tensor, written);
 }
 
 void nest_note_writes(Group *g, const Member *m) {
@@ -218,9 +218,9 @@ static void touch(const Group *g, Map *all, const Member *m, const Tensor *tenso
     const Tensor *base = plan_base(g->p, tensor);
     Touched *touched = map_get(all, base);
     if (!touched) {
-        touched = ARENA_NEW(g->p->ctx->arena, Touched);
+        touched = ARENA_NEW(g->p->ctx->scratch, Touched);
         *touched = (Touched){.bytes = bytes_of(g, base), .last = m};
-        map_set(g->p->ctx->arena, all, base, touched);
+        map_set(g->p->ctx->scratch, all, base, touched);
     }
     touched->again |= touched->last != m;
     touched->last = m;
@@ -368,7 +368,7 @@ static int64_t block_of(const Group *g) {
 void plan_nest(Planner *p) {
     Map aliased = {0};
     for (uint32_t i = 0; i < p->alias_of.len; i++)
-        map_set(p->ctx->arena, &aliased, p->alias_of.entries[i].value, p);
+        map_set(p->ctx->scratch, &aliased, p->alias_of.entries[i].value, p);
     nest_tiles(p, &aliased);
     nest_rows(p, &aliased);
     uint32_t kept = 0, n = p->drafts.all.len;

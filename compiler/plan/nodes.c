@@ -13,13 +13,19 @@ static void add_reads(Ctx *ctx, const Expr *e, Reads *reads) {
     for (uint32_t i = 0; i < more->len; i++) {
         bool known = false;
         for (uint32_t k = 0; k < before && !known; k++) known = reads->at[k] == more->at[i];
-        if (!known) vec_push(ctx->arena, reads, more->at[i]);
+        if (!known) vec_push(ctx->scratch, reads, more->at[i]);
     }
 }
 
-void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads) {
+void plan_add_reads(Ctx *ctx, const Node *node, Reads *reads) {
     if (node->body) add_reads(ctx, node->body, reads);
     for (uint32_t i = 0; i < node->nfactors; i++) add_reads(ctx, node->factors[i], reads);
+}
+
+const Reads *plan_node_reads(Ctx *ctx, const Node *node, Reads *own) {
+    if (!node->nfactors) return ir_reads(ctx, node->body);
+    plan_add_reads(ctx, node, own);
+    return own;
 }
 
 bool plan_contains(Index *const *list, uint32_t n, const Index *index) {
@@ -103,13 +109,13 @@ static void set_free(Planner *p, Node *node) {
 }
 
 Node *plan_add_node(Planner *p, Tensor *result, Index **at, const Expr *body, Span span) {
-    Node *node = ARENA_NEW(p->ctx->arena, Node);
+    Node *node = ARENA_NEW(p->ctx->scratch, Node);
     node->result = result;
     node->at = at;
     node->body = body;
     node->span = span;
     set_free(p, node);
-    map_set(p->ctx->arena, &p->node_of, result, node);
+    map_set(p->ctx->scratch, &p->node_of, result, node);
     return node;
 }
 
@@ -121,11 +127,11 @@ void plan_uses(Planner *p) {
     for (uint32_t i = 0; i < p->nodes.len; i++) {
         Node *user = p->nodes.at[i];
         if (user->is_inlined) continue;
-        Reads reads = {0};
-        plan_node_reads(p->ctx, user, &reads);
-        for (uint32_t r = 0; r < reads.len; r++) {
-            Node *read = map_get(&p->node_of, plan_base(p, reads.at[r]->read.tensor));
-            if (read) vec_push(p->ctx->arena, &read->uses, ((Use){user, reads.at[r]}));
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, user, &own);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            Node *read = map_get(&p->node_of, plan_base(p, reads->at[r]->read.tensor));
+            if (read) vec_push(p->ctx->scratch, &read->uses, ((Use){user, reads->at[r]}));
         }
     }
 }
@@ -142,7 +148,7 @@ static void own_indices(Planner *p, Node *node, const Equation *equation) {
     node->at = ARENA_ARRAY(ctx->arena, Index *, rank + 1);
     for (uint32_t d = 0; d < rank; d++) {
         node->at[d] = ir_index(ctx, equation->free[d]->name, equation->free[d]->extent);
-        map_set(ctx->arena, &own, equation->free[d], (void *)ir_index_value(ctx, node->at[d]));
+        map_set(ctx->scratch, &own, equation->free[d], (void *)ir_index_value(ctx, node->at[d]));
     }
     if (node->scan.group) node->time = node->at[node->scan.dim];
     set_free(p, node);
@@ -150,7 +156,7 @@ static void own_indices(Planner *p, Node *node, const Equation *equation) {
 }
 
 static Node *node_of_equation(Planner *p, const Equation *equation) {
-    Node *node = ARENA_NEW(p->ctx->arena, Node);
+    Node *node = ARENA_NEW(p->ctx->scratch, Node);
     const Expr *body = equation->body;
     node->result = equation->result;
     node->span = equation->span;
@@ -177,7 +183,7 @@ static Node *node_of_equation(Planner *p, const Equation *equation) {
                                    node->nfactors * sizeof *node->factors);
     }
     own_indices(p, node, equation);
-    map_set(p->ctx->arena, &p->node_of, node->result, node);
+    map_set(p->ctx->scratch, &p->node_of, node->result, node);
     return node;
 }
 
@@ -189,8 +195,8 @@ typedef struct Need {
 
 static void need(Need *n, const Tensor *tensor) {
     if (map_has(&n->needed, tensor) || !ir_definition(n->p->m, tensor)) return;
-    map_set(n->p->ctx->arena, &n->needed, tensor, (void *)tensor);
-    vec_push(n->p->ctx->arena, &n->work, tensor);
+    map_set(n->p->ctx->scratch, &n->needed, tensor, (void *)tensor);
+    vec_push(n->p->ctx->scratch, &n->work, tensor);
 }
 
 static void add_equations(Planner *p) {
@@ -205,7 +211,7 @@ static void add_equations(Planner *p) {
     for (uint32_t i = 0; i < p->m->equations.len; i++) {
         const Equation *equation = p->m->equations.at[i];
         if (map_has(&n.needed, equation->result))
-            vec_push(p->ctx->arena, &p->nodes, node_of_equation(p, equation));
+            vec_push(p->ctx->scratch, &p->nodes, node_of_equation(p, equation));
     }
 }
 
@@ -217,7 +223,7 @@ static Node *add_copy(Planner *p, const char *name, Tensor *tensor, Span span) {
     const Expr *body = ir_read_at(p->ctx, tensor, at);
     if (body->type == TY_INT) body = ir_int_atom(p->ctx, body);
     Node *node = plan_add_node(p, copy, at, body, span);
-    vec_push(p->ctx->arena, &p->nodes, node);
+    vec_push(p->ctx->scratch, &p->nodes, node);
     return node;
 }
 
@@ -242,7 +248,7 @@ static void add_updates(Planner *p) {
             node = add_copy(p, update.target->name, update.value, update.value->span);
         node->target = update.target;
         node->is_pinned = true;
-        map_set(p->ctx->arena, &p->target_of, update.target, node);
+        map_set(p->ctx->scratch, &p->target_of, update.target, node);
     }
 }
 

@@ -51,7 +51,7 @@ static Padded *padded_tensor(Planner *p, Node *node, const Expr *read, const int
             memcmp(known->low, low, bytes) == 0 && memcmp(known->tensor->dims, dims, bytes) == 0)
             return known;
     }
-    Padded *padded = ARENA_NEW(ctx->arena, Padded);
+    Padded *padded = ARENA_NEW(ctx->scratch, Padded);
     padded->from = from;
     padded->otherwise = read->read.otherwise;
     padded->low = arena_copy(ctx->arena, low, bytes);
@@ -62,8 +62,8 @@ static Padded *padded_tensor(Planner *p, Node *node, const Expr *read, const int
     for (uint32_t d = 0; d < from->rank; d++)
         subs[d] = ir_int_add(ctx, ir_index_value(ctx, at[d]), ir_int(ctx, low[d]));
     const Expr *body = ir_read(ctx, from, subs, padded->otherwise);
-    vec_push(ctx->arena, out, plan_add_node(p, padded->tensor, at, body, node->span));
-    vec_push(ctx->arena, &p->padded, padded);
+    vec_push(ctx->scratch, out, plan_add_node(p, padded->tensor, at, body, node->span));
+    vec_push(ctx->scratch, &p->padded, padded);
     return padded;
 }
 
@@ -139,10 +139,10 @@ static Tensor *carried(Planner *p, const Node *definition, Carries *carries) {
     node->time = time;
     node->target = tensor;
     node->is_pinned = true;
-    map_set(ctx->arena, &p->target_of, tensor, node);
-    vec_push(ctx->arena, &carries->before, zero);
-    vec_push(ctx->arena, &carries->after, node);
-    vec_push(ctx->arena, &carries->all, ((Carry){of, tensor}));
+    map_set(ctx->scratch, &p->target_of, tensor, node);
+    vec_push(ctx->scratch, &carries->before, zero);
+    vec_push(ctx->scratch, &carries->after, node);
+    vec_push(ctx->scratch, &carries->all, ((Carry){of, tensor}));
     return tensor;
 }
 
@@ -161,7 +161,7 @@ static const Expr *without_time(Planner *p, const Node *node, const Expr *read, 
  */
 
 static void push_all(Planner *p, Nodes *to, const Nodes *from) {
-    for (uint32_t i = 0; i < from->len; i++) vec_push(p->ctx->arena, to, from->at[i]);
+    for (uint32_t i = 0; i < from->len; i++) vec_push(p->ctx->scratch, to, from->at[i]);
 }
 
 static uint32_t recurrence(Planner *p, uint32_t first, Nodes *out) {
@@ -174,7 +174,7 @@ static uint32_t recurrence(Planner *p, uint32_t first, Nodes *out) {
             node->factors[f] = without_time(p, node, node->factors[f], &carries);
     }
     push_all(p, out, &carries.before);
-    for (uint32_t i = first; i < end; i++) vec_push(p->ctx->arena, out, p->nodes.at[i]);
+    for (uint32_t i = first; i < end; i++) vec_push(p->ctx->scratch, out, p->nodes.at[i]);
     push_all(p, out, &carries.after);
     return end;
 }
@@ -190,10 +190,10 @@ void plan_operands(Planner *p) {
         for (uint32_t f = 0; f < node->nfactors; f++)
             if (node->factors[f]->read.otherwise)
                 node->factors[f] = without_guard(p, node, node->factors[f], &out);
-        vec_push(p->ctx->arena, &out, node);
+        vec_push(p->ctx->scratch, &out, node);
         i++;
     }
     p->nodes.len = 0;
-    for (uint32_t i = 0; i < out.len; i++) vec_push(p->ctx->arena, &p->nodes, out.at[i]);
+    for (uint32_t i = 0; i < out.len; i++) vec_push(p->ctx->scratch, &p->nodes, out.at[i]);
     plan_uses(p);
 }

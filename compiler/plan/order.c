@@ -50,11 +50,11 @@ static void unite(Order *o, const Node *a, const Node *b) {
 static void find_constants(Order *o) {
     Planner *p = o->p;
     for (uint32_t i = 0; i < p->nodes.len; i++) {
-        Reads reads = {0};
-        plan_node_reads(p->ctx, p->nodes.at[i], &reads);
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, p->nodes.at[i], &own);
         bool constant = !p->nodes.at[i]->scan.group;
-        for (uint32_t r = 0; r < reads.len; r++) {
-            Tensor *tensor = plan_base(p, reads.at[r]->read.tensor);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            Tensor *tensor = plan_base(p, reads->at[r]->read.tensor);
             const Node *node = map_get(&p->node_of, tensor);
             if (map_has(&p->target_of, tensor) || (node && !o->is_constant[node->number]))
                 constant = false;
@@ -81,17 +81,17 @@ static bool is_late(const Order *o, const Node *node) {
 static void find_readers(Order *o) {
     Planner *p = o->p;
     for (uint32_t i = 0; i < p->nodes.len; i++) {
-        Reads reads = {0};
-        plan_node_reads(p->ctx, p->nodes.at[i], &reads);
-        for (uint32_t r = 0; r < reads.len; r++) {
-            Tensor *tensor = plan_base(p, reads.at[r]->read.tensor);
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, p->nodes.at[i], &own);
+        for (uint32_t r = 0; r < reads->len; r++) {
+            Tensor *tensor = plan_base(p, reads->at[r]->read.tensor);
             if (!map_has(&p->target_of, tensor)) continue;
             NodeList *list = map_get(&o->readers, tensor);
             if (!list) {
-                list = ARENA_NEW(p->ctx->arena, NodeList);
-                map_set(p->ctx->arena, &o->readers, tensor, list);
+                list = ARENA_NEW(p->ctx->scratch, NodeList);
+                map_set(p->ctx->scratch, &o->readers, tensor, list);
             }
-            vec_push(p->ctx->arena, &list->all, p->nodes.at[i]);
+            vec_push(p->ctx->scratch, &list->all, p->nodes.at[i]);
         }
     }
 }
@@ -112,7 +112,7 @@ static void add_blocker(Order *o, const Node *blocker, uint32_t component) {
     if (!blocker || blocker->is_late) return;
     for (uint32_t i = 0; i < o->blocked_by[blocker->number].list.len; i++)
         if (o->blocked_by[blocker->number].list.at[i] == component) return;
-    vec_push(o->p->ctx->arena, &o->blocked_by[blocker->number].list, component);
+    vec_push(o->p->ctx->scratch, &o->blocked_by[blocker->number].list, component);
     o->components[component].blockers++;
 }
 
@@ -122,11 +122,12 @@ static void find_blockers(Order *o) {
         Node *node = p->nodes.at[i];
         if (!node->is_late) continue;
         uint32_t component = root_of(o, i);
-        vec_push(p->ctx->arena, &o->components[component].nodes, node);
-        Reads reads = {0};
-        plan_node_reads(p->ctx, node, &reads);
-        for (uint32_t r = 0; r < reads.len; r++)
-            add_blocker(o, map_get(&p->node_of, plan_base(p, reads.at[r]->read.tensor)), component);
+        vec_push(p->ctx->scratch, &o->components[component].nodes, node);
+        Reads own = {0};
+        const Reads *reads = plan_node_reads(p->ctx, node, &own);
+        for (uint32_t r = 0; r < reads->len; r++)
+            add_blocker(o, map_get(&p->node_of, plan_base(p, reads->at[r]->read.tensor)),
+                        component);
         const NodeList *readers = node->target ? map_get(&o->readers, node->target) : NULL;
         for (uint32_t r = 0; readers && r < readers->all.len; r++)
             add_blocker(o, readers->all.at[r], component);
@@ -140,7 +141,7 @@ static void emit_component(Order *o, Component *component) {
     if (component->is_done) return;
     component->is_done = true;
     for (uint32_t i = 0; i < component->nodes.len; i++)
-        vec_push(o->p->ctx->arena, &o->out, component->nodes.at[i]);
+        vec_push(o->p->ctx->scratch, &o->out, component->nodes.at[i]);
 }
 
 /* A recurrence stays in one piece: what became ready inside follows behind it. */
@@ -149,7 +150,7 @@ static uint32_t emit_group(Order *o, uint32_t begin) {
     uint32_t end = begin + 1, group = p->nodes.at[begin]->scan.group;
     while (group && end < p->nodes.len && p->nodes.at[end]->scan.group == group) end++;
     for (uint32_t i = begin; i < end; i++)
-        if (!p->nodes.at[i]->is_late) vec_push(p->ctx->arena, &o->out, p->nodes.at[i]);
+        if (!p->nodes.at[i]->is_late) vec_push(p->ctx->scratch, &o->out, p->nodes.at[i]);
     for (uint32_t i = begin; i < end; i++)
         for (uint32_t b = 0; b < o->blocked_by[i].list.len; b++) {
             Component *component = &o->components[o->blocked_by[i].list.at[b]];
@@ -160,7 +161,7 @@ static uint32_t emit_group(Order *o, uint32_t begin) {
 
 void plan_order(Planner *p) {
     Order o = {.p = p};
-    Arena *arena = p->ctx->arena;
+    Arena *arena = p->ctx->scratch;
     uint32_t n = p->nodes.len;
     o.is_constant = ARENA_ARRAY(arena, bool, n + 1);
     o.parent = ARENA_ARRAY(arena, uint32_t, n + 1);

@@ -36,6 +36,7 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     p.f->f64 = options->f64;
     for (uint32_t i = 0; i < layout->rounded.len; i++)
         map_set(ctx->arena, &p.f->rounded, layout->rounded.entries[i].key, p.f);
+    ArenaMark mark = arena_mark(ctx->scratch);
     plan_nodes(&p);
     plan_operands(&p);
     plan_inline(&p);
@@ -47,5 +48,6 @@ Function *plan_function(Ctx *ctx, Module *m, const char *name, Tensor *const *in
     plan_winograd(&p);
     plan_split(&p);
     plan_buffers(&p, inputs, ninputs, layout);
+    arena_release(ctx->scratch, mark);
     return p.f;
 }

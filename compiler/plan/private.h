@@ -126,7 +126,9 @@ Node *plan_add_node(Planner *p, Tensor *result, Index **at, const Expr *body, Sp
 /* Fills node->uses and the numbers of the nodes. */
 void plan_uses(Planner *p);
 /* Adds all reads of a node's expressions, each once; also those in subscripts. */
-void plan_node_reads(Ctx *ctx, const Node *node, Reads *reads);
+void plan_add_reads(Ctx *ctx, const Node *node, Reads *reads);
+/* These reads alone: a list that is there already, or `own`, which is empty. */
+const Reads *plan_node_reads(Ctx *ctx, const Node *node, Reads *own);
 /* Changes reads in all expressions of a node. */
 void plan_rewrite_node(Ctx *ctx, Node *node, const Expr *(*change)(void *data, const Expr *e),
                        void *data);

@@ -106,7 +106,7 @@ typedef struct Reader {
 
 static void note_other(void *data, const Expr *e) {
     Reader *reader = data;
-    if (e->kind == EX_READ) map_set(reader->ctx->arena, &reader->others, e->read.tensor, reader);
+    if (e->kind == EX_READ) map_set(reader->ctx->scratch, &reader->others, e->read.tensor, reader);
 }
 
 static void note_body(Reader *reader, const Expr *body) {
@@ -117,7 +117,7 @@ static void note_body(Reader *reader, const Expr *body) {
     }
     for (uint32_t f = 0; f < body->contract.nfactors; f++) {
         const Expr *read = body->contract.factors[f];
-        map_set(ctx->arena, &reader->factors, read->read.tensor, reader);
+        map_set(ctx->scratch, &reader->factors, read->read.tensor, reader);
         for (uint32_t d = 0; d < read->read.tensor->rank; d++)
             ir_visit(ctx, read->read.subs[d], note_other, reader);
     }

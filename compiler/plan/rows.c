@@ -151,8 +151,7 @@ static bool follow_all(const Rows *rows, const Group *g, Member *m, const Reads 
 static bool follows(const Rows *rows, const Group *g, Member *m) {
     Reads sums = {0}, all = {0};
     for (uint32_t i = 0; i < m->draft->nodes.len; i++)
-        if (m->draft->nodes.at[i]->reduces)
-            plan_node_reads(g->p->ctx, m->draft->nodes.at[i], &sums);
+        if (m->draft->nodes.at[i]->reduces) plan_add_reads(g->p->ctx, m->draft->nodes.at[i], &sums);
     if (sums.len && follow_all(rows, g, m, &sums) && m->adds) return true;
     nest_reads(g->p, m->draft, &all);
     *m = (Member){.draft = m->draft};
@@ -198,7 +197,7 @@ static Group *grown(const Rows *rows, uint32_t first, Index *row) {
     Planner *p = rows->p;
     Draft *draft = p->drafts.all.at[first];
     const Roles *r = &draft->kernel->roles;
-    Group *g = ARENA_NEW(p->ctx->arena, Group);
+    Group *g = ARENA_NEW(p->ctx->scratch, Group);
     *g = (Group){.p = p, .rows = true, .nmembers = 1};
     for (uint32_t i = 0; i < r->nbatch; i++) g->members[0].outer[g->nouter++] = r->batch[i];
     g->members[0].outer[g->nouter++] = row;
@@ -232,9 +231,9 @@ static void begin(Rows *rows, uint32_t first) {
         if (g && (!best || g->nmembers > best->nmembers)) best = g;
     }
     if (!best || !pays(best)) return;
-    vec_push(rows->p->ctx->arena, &rows->groups, best);
+    vec_push(rows->p->ctx->scratch, &rows->groups, best);
     for (uint32_t i = 0; i < best->nmembers; i++)
-        map_set(rows->p->ctx->arena, &rows->group_of, best->members[i].draft, best);
+        map_set(rows->p->ctx->scratch, &rows->group_of, best->members[i].draft, best);
 }
 
 /* The last member that reads it. */
@@ -338,10 +337,10 @@ static void split_behind(Rows *rows, Draft *draft) {
             continue;
         }
         node->draft = map;
-        vec_push(rows->p->ctx->arena, &map->nodes, node);
+        vec_push(rows->p->ctx->scratch, &map->nodes, node);
     }
     draft->nodes.len = kept;
-    if (map->nodes.len) map_set(rows->p->ctx->arena, &rows->behind, draft, map);
+    if (map->nodes.len) map_set(rows->p->ctx->scratch, &rows->behind, draft, map);
 }
 
 /* ---- in order ----------------------------------------------------------------------------------
@@ -349,16 +348,16 @@ static void split_behind(Rows *rows, Draft *draft) {
 
 /* The nest, behind what it needs. */
 static void place_group(Rows *rows, Group *g, Drafts *all) {
-    Arena *arena = rows->p->ctx->arena;
+    Arena *scratch = rows->p->ctx->scratch;
     const Draft *first = g->members[0].draft;
     for (uint32_t i = 0; i < g->nmembers; i++) {
         Draft *draft = g->members[i].draft;
         if (!g->members[i].adds) continue;
         split_behind(rows, draft);
         for (uint32_t n = 0; n < draft->nodes.len; n++)
-            vec_push(arena, &all->all, nest_zero(rows->p, draft->nodes.at[n], first));
+            vec_push(scratch, &all->all, nest_zero(rows->p, draft->nodes.at[n], first));
     }
-    vec_push(arena, &all->all, nest_make(g, rows->aliased));
+    vec_push(scratch, &all->all, nest_make(g, rows->aliased));
 }
 
 static void make_nests(Rows *rows) {
@@ -369,12 +368,12 @@ static void make_nests(Rows *rows) {
     for (uint32_t i = 0; i < p->drafts.all.len; i++) {
         Draft *draft = p->drafts.all.at[i];
         Group *g = map_get(&rows->group_of, draft);
-        if (!g) vec_push(p->ctx->arena, &all.all, draft);
+        if (!g) vec_push(p->ctx->scratch, &all.all, draft);
         if (!g) continue;
         if (!g->is_placed) place_group(rows, g, &all);
         g->is_placed = true;
         Draft *map = map_get(&rows->behind, draft);
-        if (map) vec_push(p->ctx->arena, &all.all, map);
+        if (map) vec_push(p->ctx->scratch, &all.all, map);
     }
     p->drafts.all.at = all.all.at;
     p->drafts.all.len = all.all.len;

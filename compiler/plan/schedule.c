@@ -181,7 +181,7 @@ static bool is_stored(const Kernel *k, const Tensor *tensor) {
 static void add_load(Work *work, const Expr *e) {
     if (is_stored(work->k, e->read.tensor)) return;
     const Expr *address = plan_address(work->p, e->read.tensor, e->read.subs);
-    vec_push(work->p->ctx->arena, &work->loads.all, address);
+    vec_push(work->p->ctx->scratch, &work->loads.all, address);
 }
 
 static void add_expression(Work *work, const Expr *e) {
@@ -196,7 +196,7 @@ static void add_stores(Work *work) {
     for (uint32_t i = 0; i < k->nstores; i++) {
         const Expr *at = ir_read_at(ctx, k->stores[i].tensor, k->stores[i].at);
         const Expr *address = plan_address(work->p, k->stores[i].tensor, at->read.subs);
-        vec_push(ctx->arena, &work->stores.all, address);
+        vec_push(ctx->scratch, &work->stores.all, address);
         add_expression(work, k->stores[i].value);
     }
 }
@@ -330,7 +330,7 @@ typedef struct Touched {
 
 static void touch(Touched *t, const Kernel *k, const Tensor *tensor) {
     if (plan_accumulates(k, tensor) || map_has(&t->tensors, tensor)) return;
-    map_set(t->p->ctx->arena, &t->tensors, tensor, t);
+    map_set(t->p->ctx->scratch, &t->tensors, tensor, t);
     double elements = (double)tensor_elements(tensor, t->p->m->max_batch);
     t->bytes += elements * (double)plan_element_bytes(t->p->f, tensor);
 }

@@ -64,7 +64,7 @@ static void rename_outer(Planner *p, const Group *g, const Member *m) {
     Kernel *k = m->draft->kernel;
     Renaming renaming = {.ctx = p->ctx};
     for (uint32_t o = 0; o < g->nouter; o++) {
-        map_set(p->ctx->arena, &renaming.indices, m->outer[o],
+        map_set(p->ctx->scratch, &renaming.indices, m->outer[o],
                 (void *)ir_index_value(p->ctx, to[o]));
         rename_index(k, m->outer[o], to[o]);
     }
@@ -107,7 +107,7 @@ static void make_step(Planner *p, const Group *g, const Member *m, Draft *nest) 
         if (node->reduces) plan_accumulator(p, k, node);
     }
     m->draft->nest = nest;
-    vec_push(p->ctx->arena, &nest->steps->all, m->draft);
+    vec_push(p->ctx->scratch, &nest->steps->all, m->draft);
 }
 
 /* ---- what lives for one turn -------------------------------------------------------------------
@@ -171,7 +171,7 @@ static void shrink(const Group *g, Draft *nest, Node *node) {
     node->result = s.to;
     node->at = at;
     node->is_of_turn = true;
-    map_set(p->ctx->arena, &p->node_of, s.to, node);
+    map_set(p->ctx->scratch, &p->node_of, s.to, node);
 }
 
 /* What replaces another node's result lies in its place. */
@@ -181,7 +181,7 @@ static void share_places(Planner *p, const Draft *nest) {
         for (uint32_t n = 0; n < step->nodes.len; n++) {
             const Node *node = step->nodes.at[n];
             if (node->replaces && node->is_of_turn && node->replaces->is_of_turn)
-                map_set(p->ctx->arena, &p->in_place, node->result, node->replaces->result);
+                map_set(p->ctx->scratch, &p->in_place, node->result, node->replaces->result);
         }
     }
 }
@@ -198,7 +198,7 @@ static void shrink_all(const Group *g, const Map *aliased, Draft *nest) {
  */
 
 Draft *nest_new_map(Planner *p, const Draft *like, Index **free, uint32_t nfree) {
-    Draft *draft = ARENA_NEW(p->ctx->arena, Draft);
+    Draft *draft = ARENA_NEW(p->ctx->scratch, Draft);
     *draft = (Draft){.in = like->in, .position = like->position};
     draft->kernel = ARENA_NEW(p->ctx->arena, Kernel);
     *draft->kernel =
@@ -214,10 +214,10 @@ Draft *nest_zero(Planner *p, Node *node, const Draft *first) {
                                ir_number(p->ctx, 0), node->span);
     zero->in_memory = node->in_memory = true;
     node->before = before;
-    vec_push(p->ctx->arena, &p->nodes, zero);
-    map_set(p->ctx->arena, &p->in_place, before, node->result);
+    vec_push(p->ctx->scratch, &p->nodes, zero);
+    map_set(p->ctx->scratch, &p->in_place, before, node->result);
     zero->draft = nest_new_map(p, first, zero->free, zero->nfree);
-    vec_push(p->ctx->arena, &zero->draft->nodes, zero);
+    vec_push(p->ctx->scratch, &zero->draft->nodes, zero);
     return zero->draft;
 }
 
@@ -226,7 +226,7 @@ Draft *nest_zero(Planner *p, Node *node, const Draft *first) {
 
 Draft *nest_make(Group *g, const Map *aliased) {
     Planner *p = g->p;
-    Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->arena, Draft);
+    Draft *first = g->members[0].draft, *nest = ARENA_NEW(p->ctx->scratch, Draft);
     *nest = (Draft){.in = first->in, .position = first->position};
     nest->kernel = ARENA_NEW(p->ctx->arena, Kernel);
     nest->kernel->kind = KERNEL_NEST;
@@ -235,7 +235,7 @@ Draft *nest_make(Group *g, const Map *aliased) {
                                     NEST_MOST_OUTER * sizeof *g->members[0].outer);
     nest->kernel->nfree = g->nouter;
     nest->kernel->block = g->block;
-    nest->steps = ARENA_NEW(p->ctx->arena, Drafts);
+    nest->steps = ARENA_NEW(p->ctx->scratch, Drafts);
     for (uint32_t i = 0; i < g->nmembers; i++) make_step(p, g, &g->members[i], nest);
     shrink_all(g, aliased, nest);
     share_places(p, nest);

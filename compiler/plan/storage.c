@@ -34,7 +34,7 @@ typedef struct Wishes {
 static void find_fixed(Wishes *w) {
     Planner *p = w->p;
     for (uint32_t i = 0; i < p->alias_of.len; i++)
-        map_set(p->ctx->arena, &w->fixed, p->alias_of.entries[i].value, p);
+        map_set(p->ctx->scratch, &w->fixed, p->alias_of.entries[i].value, p);
 }
 
 static bool may_differ(const Wishes *w, const Tensor *tensor) {
@@ -49,8 +49,8 @@ static bool add_wish(Wishes *w, const Tensor *tensor, uint32_t dim, double weigh
     Wish *wish = map_get(&w->of, tensor);
     if (wish && wish->weight >= weight) return false;
     if (!wish) {
-        wish = ARENA_NEW(w->p->ctx->arena, Wish);
-        map_set(w->p->ctx->arena, &w->of, tensor, wish);
+        wish = ARENA_NEW(w->p->ctx->scratch, Wish);
+        map_set(w->p->ctx->scratch, &w->of, tensor, wish);
     }
     *wish = (Wish){dim, weight};
     return true;

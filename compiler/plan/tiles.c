@@ -83,7 +83,7 @@ static bool may_add(const Tiles *t, const Draft *draft) {
 static void reads_of(const Tiles *t, const Member *m, Reads *reads) {
     for (uint32_t i = 0; i < m->draft->nodes.len; i++)
         if (!m->adds || m->draft->nodes.at[i]->reduces)
-            plan_node_reads(t->p->ctx, m->draft->nodes.at[i], reads);
+            plan_add_reads(t->p->ctx, m->draft->nodes.at[i], reads);
 }
 
 static bool may_join(const Tiles *t, Member *m) {
@@ -128,7 +128,7 @@ typedef struct Touched {
 static void touch(const Tiles *t, Map *seen, Touched *touched, const Tensor *tensor) {
     const Tensor *base = plan_base(t->p, tensor);
     if (map_has(seen, base)) return;
-    map_set(t->p->ctx->arena, seen, base, touched);
+    map_set(t->p->ctx->scratch, seen, base, touched);
     bool is_batched = base->rank && base->dims[0] == EXTENT_BATCH;
     double bytes = (double)tensor_elements(base, 1) * (double)t->p->real_bytes;
     *(is_batched ? &touched->example : &touched->shared) += bytes;
@@ -217,14 +217,14 @@ static bool join(Tiles *t, Draft *draft) {
     }
     g->block = block;
     nest_note_writes(g, m);
-    map_set(t->p->ctx->arena, &t->members, draft, m);
+    map_set(t->p->ctx->scratch, &t->members, draft, m);
     return true;
 }
 
 /* The group that begins with a draft; false: there is none that pays. */
 static bool grow(Tiles *t, uint32_t first) {
     Planner *p = t->p;
-    t->group = ARENA_NEW(p->ctx->arena, Group);
+    t->group = ARENA_NEW(p->ctx->scratch, Group);
     *t->group = (Group){.p = p, .rows = true, .nouter = 1};
     if (!join(t, p->drafts.all.at[first])) return false;
     uint32_t end = first + 1, missed = 0;
@@ -232,7 +232,7 @@ static bool grow(Tiles *t, uint32_t first) {
         Draft *draft = p->drafts.all.at[end];
         if (join(t, draft)) continue;
         missed++;
-        if (is_behind(t, draft)) map_set(p->ctx->arena, &t->behind, draft, draft);
+        if (is_behind(t, draft)) map_set(p->ctx->scratch, &t->behind, draft, draft);
     }
     return pays(t);
 }
@@ -257,7 +257,7 @@ static Node *divide_sum(Tiles *t, Node *node) {
     for (uint32_t d = 0; d < sum->rank; d++) dims[d + 1] = sum->dims[d];
     const char *name = arena_printf(p->ctx->arena, "%s.parts", sum->name);
     Tensor *parts = plan_tensor(p, name, sum->rank + 1, dims, 0, sum->span);
-    Node *total = arena_copy(p->ctx->arena, node, sizeof *node);
+    Node *total = arena_copy(p->ctx->scratch, node, sizeof *node);
     Index *counter = ir_index(p->ctx, "part", t->parts);
     total->body = ir_read_at(p->ctx, parts, with_part(t, node, counter));
     total->factors = NULL;
@@ -269,9 +269,9 @@ static Node *divide_sum(Tiles *t, Node *node) {
     node->at = with_part(t, node, t->number);
     node->result = parts;
     node->is_root = node->is_pinned = false;
-    map_set(p->ctx->arena, &p->node_of, total->result, total);
-    map_set(p->ctx->arena, &p->node_of, parts, node);
-    vec_push(p->ctx->arena, &p->nodes, total);
+    map_set(p->ctx->scratch, &p->node_of, total->result, total);
+    map_set(p->ctx->scratch, &p->node_of, parts, node);
+    vec_push(p->ctx->scratch, &p->nodes, total);
     return total;
 }
 
@@ -279,17 +279,17 @@ static Node *divide_sum(Tiles *t, Node *node) {
 static Draft *new_total(Tiles *t, const Draft *like, Node *total) {
     Draft *draft = nest_new_map(t->p, like, like->kernel->free, like->kernel->nfree);
     total->draft = draft;
-    vec_push(t->p->ctx->arena, &draft->nodes, total);
+    vec_push(t->p->ctx->scratch, &draft->nodes, total);
     plan_kind(t->p, draft->kernel, total);
-    vec_push(t->p->ctx->arena, &t->totals, draft);
+    vec_push(t->p->ctx->scratch, &t->totals, draft);
     return draft;
 }
 
 /* The member keeps its sums; the kernel that adds up the parts of the last one has the rest. */
 static void divide_member(Tiles *t, Draft *draft, Drafts *before, Drafts *behind) {
-    Arena *arena = t->p->ctx->arena;
+    Arena *scratch = t->p->ctx->scratch;
     Vec(Node *) nodes = {0};
-    for (uint32_t i = 0; i < draft->nodes.len; i++) vec_push(arena, &nodes, draft->nodes.at[i]);
+    for (uint32_t i = 0; i < draft->nodes.len; i++) vec_push(scratch, &nodes, draft->nodes.at[i]);
     draft->nodes.len = 0;
     Draft *last = NULL;
     for (uint32_t i = 0; i < nodes.len; i++) {
@@ -298,14 +298,14 @@ static void divide_member(Tiles *t, Draft *draft, Drafts *before, Drafts *behind
         Node *total = divide_sum(t, node);
         if (last) last->nodes.at[0]->in_memory = true;
         last = new_total(t, draft, total);
-        vec_push(arena, &behind->all, last);
-        vec_push(arena, &draft->nodes, node);
-        vec_push(arena, &before->all, nest_zero(t->p, node, t->group->members[0].draft));
+        vec_push(scratch, &behind->all, last);
+        vec_push(scratch, &draft->nodes, node);
+        vec_push(scratch, &before->all, nest_zero(t->p, node, t->group->members[0].draft));
     }
     for (uint32_t i = 0; i < nodes.len; i++) {
         if (nodes.at[i]->reduces) continue;
         nodes.at[i]->draft = last;
-        vec_push(arena, &last->nodes, nodes.at[i]);
+        vec_push(scratch, &last->nodes, nodes.at[i]);
     }
 }
 
@@ -327,14 +327,15 @@ static void find_ready(Tiles *t, uint32_t first) {
             nest_reads(p, draft, &reads);
         for (uint32_t r = 0; r < reads.len; r++) {
             const Draft *from = writer_of(t, reads.at[r]->read.tensor, draft);
-            if (from) map_set(p->ctx->arena, &needed, from, t);
+            if (from) map_set(p->ctx->scratch, &needed, from, t);
         }
-        if (!m) map_set(p->ctx->arena, &t->ready, draft, draft);
+        if (!m) map_set(p->ctx->scratch, &t->ready, draft, draft);
     }
 }
 
 static void push_all(Planner *p, Drafts *to, const Drafts *from) {
-    for (uint32_t i = 0; i < from->all.len; i++) vec_push(p->ctx->arena, &to->all, from->all.at[i]);
+    for (uint32_t i = 0; i < from->all.len; i++)
+        vec_push(p->ctx->scratch, &to->all, from->all.at[i]);
 }
 
 static int64_t divided_up(int64_t n, int64_t by, int64_t unit) {
@@ -359,7 +360,7 @@ static void choose_parts(Tiles *t, Split *split) {
  * begin. */
 static uint32_t make_nest(Tiles *t, uint32_t first) {
     Planner *p = t->p;
-    Arena *arena = p->ctx->arena;
+    Arena *scratch = p->ctx->scratch;
     Drafts before = {0}, behind = {0};
     Split split = {0};
     bool adds = false;
@@ -368,15 +369,15 @@ static uint32_t make_nest(Tiles *t, uint32_t first) {
     if (adds) choose_parts(t, &split);
     for (uint32_t i = first; i < p->drafts.all.len; i++)
         if (map_has(&t->ready, p->drafts.all.at[i]))
-            vec_push(arena, &before.all, p->drafts.all.at[i]);
+            vec_push(scratch, &before.all, p->drafts.all.at[i]);
     for (uint32_t i = first; i < p->drafts.all.len; i++) {
         Draft *draft = p->drafts.all.at[i];
         const Member *m = map_get(&t->members, draft);
-        if (!m && !map_has(&t->ready, draft)) vec_push(arena, &behind.all, draft);
+        if (!m && !map_has(&t->ready, draft)) vec_push(scratch, &behind.all, draft);
         if (m && m->adds) divide_member(t, draft, &before, &behind);
     }
     plan_uses(p);
-    vec_push(arena, &before.all, nest_make(t->group, t->aliased));
+    vec_push(scratch, &before.all, nest_make(t->group, t->aliased));
     Kernel *nest = before.all.at[before.all.len - 1]->kernel;
     nest->split = split;
     for (uint32_t i = 0; i < t->totals.len; i++) t->totals.at[i]->kernel->parts_of = nest;

@@ -24,7 +24,7 @@ bool find_operation(const char *name, Op *op) {
 }
 
 const Callable *callable_definition(Ctx *ctx, const Definition *definition) {
-    Callable *callable = ARENA_NEW(ctx->arena, Callable);
+    Callable *callable = ARENA_NEW(ctx->scratch, Callable);
     *callable = (Callable){
         .kind = CALL_DEFINITION, .definition = definition, .span = definition->tree->span};
     return callable;
@@ -53,7 +53,7 @@ bool enter_call(const Place *p, const Definition *definition, Span span) {
         x->fuel = NO_FUEL;
         return false;
     }
-    vec_push(ctx->arena, &x->calls, definition);
+    vec_push(ctx->scratch, &x->calls, definition);
     DiagCall *call = ARENA_NEW(ctx->arena, DiagCall);
     *call = (DiagCall){ctx->diags.calls, span};
     ctx->diags.calls = call;
@@ -74,7 +74,7 @@ Arguments eval_arguments(const Place *p, const TreeList *args) {
         if (arg->kind != T_ARG) continue;
         Argument argument = {arg->named.name, arg->named.value->span,
                              eval(&place, arg->named.value)};
-        vec_push(p->x->ctx->arena, &out, argument);
+        vec_push(p->x->ctx->scratch, &out, argument);
     }
     return out;
 }
@@ -185,7 +185,7 @@ static bool bind_rest(Scope *scope, const Value *v, uint32_t first, uint32_t n, 
     if (!scope->has_rest) {
         scope->has_rest = true;
         scope->nrest = n;
-        scope->rest = ARENA_ARRAY(ctx->arena, int64_t, n + 1);
+        scope->rest = ARENA_ARRAY(ctx->scratch, int64_t, n + 1);
         for (uint32_t d = 0; d < n; d++) scope->rest[d] = v->at[first + d]->extent;
         return true;
     }
@@ -283,7 +283,7 @@ static void add_dependencies(const Place *p, Scope *scope, const Value *v) {
         if (index->extent == EXTENT_BATCH)
             scope->batch = index;
         else
-            vec_push(ctx->arena, &scope->around, index);
+            vec_push(ctx->scratch, &scope->around, index);
     }
 }
 
@@ -356,7 +356,7 @@ static bool bind_all(const Place *p, const Definition *definition, const Argumen
 Scope *bind_arguments(const Place *p, const Definition *definition, const Arguments *args,
                       Span span, const char *path) {
     Ctx *ctx = p->x->ctx;
-    int *of = ARENA_ARRAY(ctx->arena, int, definition->tree->def.params.len + 1);
+    int *of = ARENA_ARRAY(ctx->scratch, int, definition->tree->def.params.len + 1);
     if (!match_arguments(p, definition, args, span, of)) return NULL;
     const char *owner =
         arena_printf(ctx->arena, "%s `%s`", tree_word(definition->tree->kind), definition->name);
@@ -403,7 +403,7 @@ static Value call_function(const Place *p, const Definition *definition, const A
                            Span span) {
     Ctx *ctx = p->x->ctx;
     const TreeList *params = &definition->tree->def.params;
-    int *of = ARENA_ARRAY(ctx->arena, int, params->len + 1);
+    int *of = ARENA_ARRAY(ctx->scratch, int, params->len + 1);
     if (!match_arguments(p, definition, args, span, of)) return value_error();
     if (!enter_call(p, definition, span)) return value_error();
     const char *owner = arena_printf(ctx->arena, "function `%s`", definition->name);
@@ -479,7 +479,7 @@ static void name_arguments(const Definition *definition, Arguments *args) {
 Value layer_value(const Place *p, const Definition *definition, Arguments args, Span span) {
     Ctx *ctx = p->x->ctx;
     name_arguments(definition, &args);
-    Callable *callable = ARENA_NEW(ctx->arena, Callable);
+    Callable *callable = ARENA_NEW(ctx->scratch, Callable);
     const char *path = p->instance ? scope_named_instance(p->scope, p->instance) : NULL;
     if (!path) path = scope_instance(p->scope, definition->name);
     *callable = (Callable){.kind = CALL_WITH,
@@ -527,13 +527,13 @@ Value call_value(const Place *p, const Callable *callable, Arguments args, Span 
         if (!callable->given.len && args.len && lacks_tensors(callable->definition, &args))
             return layer_value(p, callable->definition, args, span);
         for (uint32_t i = 0; i < callable->given.len; i++)
-            vec_push(ctx->arena, &args, callable->given.at[i]);
+            vec_push(ctx->scratch, &args, callable->given.at[i]);
         return call_layer(p, callable->definition, &args, span, callable->path);
     case CALL_COMPOSE: {
         Argument first = {NULL, span, call_value(p, callable->first, args, span)};
         if (first.value.kind == VALUE_ERROR) return first.value;
         Arguments one = {0};
-        vec_push(ctx->arena, &one, first);
+        vec_push(ctx->scratch, &one, first);
         return call_value(p, callable->second, one, span);
     }
     }
@@ -652,11 +652,11 @@ Value eval_call(const Place *p, const Tree *call, const Value *first, Span first
     Arguments args = {0};
     if (first) {
         Argument argument = {NULL, first_span, *first};
-        vec_push(ctx->arena, &args, argument);
+        vec_push(ctx->scratch, &args, argument);
     }
     if (has_args) {
         Arguments written = eval_arguments(p, &call->call.args);
-        for (uint32_t i = 0; i < written.len; i++) vec_push(ctx->arena, &args, written.at[i]);
+        for (uint32_t i = 0; i < written.len; i++) vec_push(ctx->scratch, &args, written.at[i]);
     }
     for (uint32_t i = 0; i < args.len; i++)
         if (args.at[i].value.kind == VALUE_ERROR) return value_error();

@@ -11,8 +11,8 @@ typedef struct Subscripts {
 } Subscripts;
 
 static void put_subscript(const Place *p, Subscripts *s, const Expr *e, Span span) {
-    vec_push(p->x->ctx->arena, &s->at, e);
-    vec_push(p->x->ctx->arena, &s->spans, span);
+    vec_push(p->x->ctx->scratch, &s->at, e);
+    vec_push(p->x->ctx->scratch, &s->spans, span);
 }
 
 /* `..`: the indices that it stands for here. */
@@ -79,7 +79,7 @@ static Subscripts read_subscripts(const Place *p, const Value *base, const TreeL
 const Expr **known_list(const Place *p, uint32_t *n) {
     *n = 0;
     for (const Known *k = p->known; k; k = k->up) ++*n;
-    const Expr **list = ARENA_ARRAY(p->x->ctx->arena, const Expr *, *n + 1);
+    const Expr **list = ARENA_ARRAY(p->x->ctx->scratch, const Expr *, *n + 1);
     uint32_t i = 0;
     for (const Known *k = p->known; k; k = k->up) list[i++] = k->condition;
     return list;
@@ -127,7 +127,7 @@ static bool prove(const Place *p, const Tree *read, const Value *base, const Sub
 
 const Expr *element_at(Ctx *ctx, const Value *v, const Expr *const *subs) {
     Map at = {0};
-    for (uint32_t d = 0; d < v->rank; d++) map_set(ctx->arena, &at, v->at[d], (void *)subs[d]);
+    for (uint32_t d = 0; d < v->rank; d++) map_set(ctx->scratch, &at, v->at[d], (void *)subs[d]);
     return ir_substitute(ctx, v->expr, &at);
 }
 
@@ -191,7 +191,7 @@ static Value read_or_else(const Place *p, const Value *base, const Subscripts *s
         diag_error(ctx, otherwise->span, "the `else` of a class is a whole number");
         return value_error();
     }
-    const Expr **subs = ARENA_ARRAY(ctx->arena, const Expr *, base->tensor->rank + 1);
+    const Expr **subs = ARENA_ARRAY(ctx->scratch, const Expr *, base->tensor->rank + 1);
     for (uint32_t i = 0; i < base->nhidden; i++) subs[i] = base->hidden[i];
     for (uint32_t i = 0; i < s->at.len; i++) subs[base->nhidden + i] = s->at.at[i];
     const Expr *read = ir_read(ctx, base->tensor, subs, outside);
@@ -218,7 +218,7 @@ Value eval_draw(const Place *p, DrawKind kind, Span span) {
     Expander *x = p->x;
     Ctx *ctx = x->ctx;
     const Expr *counter = ir_int(ctx, 0);
-    int64_t *points = ARENA_NEW(ctx->arena, int64_t);
+    int64_t *points = ARENA_NEW(ctx->scratch, int64_t);
     *points = 1;
     for (const Bound *b = p->bound; b; b = b->up)
         for (uint32_t i = b->n; i-- > 0;) {
@@ -230,7 +230,7 @@ Value eval_draw(const Place *p, DrawKind kind, Span span) {
             return value_error();
         }
     const Expr *draw = ir_draw(ctx, kind, x->next_site++, counter);
-    map_set(ctx->arena, &x->pending, draw, points);
+    map_set(ctx->scratch, &x->pending, draw, points);
     return value_of(draw);
 }
 

@@ -28,9 +28,9 @@ Value value_here(const Place *p, Value v) {
     Index *outer = p->scope->batch;
     if (v.kind != VALUE_TENSOR || !outer || !p->batch || p->batch == outer) return v;
     Map map = {0};
-    map_set(ctx->arena, &map, outer, (void *)ir_index_value(ctx, p->batch));
+    map_set(ctx->scratch, &map, outer, (void *)ir_index_value(ctx, p->batch));
     v.expr = ir_substitute(ctx, v.expr, &map);
-    const Expr **hidden = ARENA_ARRAY(ctx->arena, const Expr *, v.nhidden + 1);
+    const Expr **hidden = ARENA_ARRAY(ctx->scratch, const Expr *, v.nhidden + 1);
     for (uint32_t i = 0; i < v.nhidden; i++) hidden[i] = ir_substitute(ctx, v.hidden[i], &map);
     v.hidden = hidden;
     return v;
@@ -231,7 +231,7 @@ static Value callable_name(const Place *p, const Tree *tree) {
     if (definition) return value_callable(callable_definition(ctx, definition));
     if (!find_operation(tree->name, &op))
         return unknown_name(ctx, p->x->program, tree, visible_names(p));
-    Callable *callable = ARENA_NEW(ctx->arena, Callable);
+    Callable *callable = ARENA_NEW(ctx->scratch, Callable);
     *callable = (Callable){.kind = CALL_OPERATION, .op = op, .span = tree->span};
     return value_callable(callable);
 }
@@ -314,7 +314,7 @@ Value apply(const Place *p, Op op, Span span, const Value *args, const Span *spa
     const Value *shape;
     if (!same_shapes(p, op, span, args, n, &shape)) return value_error();
     const Expr *list[3] = {NULL, NULL, NULL};
-    const Expr **subs = shape ? ARENA_ARRAY(ctx->arena, const Expr *, shape->rank + 1) : NULL;
+    const Expr **subs = shape ? ARENA_ARRAY(ctx->scratch, const Expr *, shape->rank + 1) : NULL;
     for (uint32_t d = 0; shape && d < shape->rank; d++) subs[d] = ir_index_value(ctx, shape->at[d]);
     for (uint32_t i = 0; i < n; i++)
         list[i] =
@@ -471,10 +471,10 @@ static bool bind_one(Place *p, const Tree *binder, IndexEnv *env, Binders *binde
             return false;
         }
         env->nrest = p->scope->nrest;
-        env->rest = ARENA_ARRAY(ctx->arena, Index *, env->nrest + 1);
+        env->rest = ARENA_ARRAY(ctx->scratch, Index *, env->nrest + 1);
         for (uint32_t d = 0; d < env->nrest; d++) {
             env->rest[d] = ir_index(ctx, sym_printf(ctx, "r%u", d), p->scope->rest[d]);
-            vec_push(ctx->arena, &binders->all, env->rest[d]);
+            vec_push(ctx->scratch, &binders->all, env->rest[d]);
         }
         p->indices = env;
         return true;
@@ -495,7 +495,7 @@ static bool bind_one(Place *p, const Tree *binder, IndexEnv *env, Binders *binde
     }
     env->index = ir_index(ctx, env->name, extent);
     if (extent == EXTENT_BATCH) p->batch = env->index;
-    vec_push(ctx->arena, &binders->all, env->index);
+    vec_push(ctx->scratch, &binders->all, env->index);
     p->indices = env;
     return true;
 }
@@ -523,7 +523,7 @@ static Value eval_over_params(const Place *p, const Tree *tree) {
         diag_error(ctx, tree->span, "there are no parameters here: they belong to models");
         return value_error();
     }
-    Penalty *penalty = ARENA_NEW(ctx->arena, Penalty);
+    Penalty *penalty = ARENA_NEW(ctx->scratch, Penalty);
     penalty->tensor = ir_tensor(ctx, x->m, TENSOR_LOCAL, sym(ctx, "penalty"), 0, NULL, 0,
                                 diag_place(ctx, tree->span));
     penalty->tree = tree;
@@ -531,7 +531,7 @@ static Value eval_over_params(const Place *p, const Tree *tree) {
     penalty->place.known = NULL; /* these two lie on the stack */
     penalty->place.bound = NULL;
     penalty->place.instance = NULL;
-    vec_push(ctx->arena, &x->penalties, penalty);
+    vec_push(ctx->scratch, &x->penalties, penalty);
     return value_tensor(ctx, penalty->tensor, 0, NULL);
 }
 
@@ -542,10 +542,10 @@ static const Expr *sum_of_param(const Penalty *penalty, Tensor *param) {
     ir_use_tensor(ctx, x->m, param);
     Index **at = ir_free_indices(ctx, param, NULL);
     Value element = value_of(ir_read_at(ctx, param, at));
-    IndexEnv *env = ARENA_NEW(ctx->arena, IndexEnv);
+    IndexEnv *env = ARENA_NEW(ctx->scratch, IndexEnv);
     *env = (IndexEnv){.up = penalty->place.indices,
                       .name = binder->binder.name,
-                      .value = arena_copy(ctx->arena, &element, sizeof element)};
+                      .value = arena_copy(ctx->scratch, &element, sizeof element)};
     Place place = penalty->place;
     place.indices = env;
     const Expr *e = eval_scalar(&place, body);
@@ -579,7 +579,7 @@ static Value eval_reduction(const Place *p, const Tree *tree) {
     place.is_size = false;
     place.instance = NULL;
     Binders binders = {0};
-    IndexEnv *envs = ARENA_ARRAY(ctx->arena, IndexEnv, list->len + 1);
+    IndexEnv *envs = ARENA_ARRAY(ctx->scratch, IndexEnv, list->len + 1);
     for (uint32_t i = 0; i < list->len; i++)
         if (!bind_one(&place, list->at[i], &envs[i], &binders)) return value_error();
     Bound bound = {p->bound, binders.all.at, binders.all.len};
@@ -639,7 +639,7 @@ static Value eval_pipe(const Place *p, const Tree *tree) {
                        value_shape(ctx, &b));
             return value_error();
         }
-        Callable *both = ARENA_NEW(ctx->arena, Callable);
+        Callable *both = ARENA_NEW(ctx->scratch, Callable);
         *both = (Callable){
             .kind = CALL_COMPOSE, .first = a.callable, .second = b.callable, .span = tree->span};
         return value_callable(both);

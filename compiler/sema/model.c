@@ -392,7 +392,8 @@ static void check_params(const Model *model, const Expander *evaluation) {
     }
 }
 
-Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOptions *options) {
+static Model *expand_model(Ctx *ctx, Program *program, const char *name,
+                           const SemaOptions *options) {
     Definition *definition = program_model(ctx, program, name);
     if (!definition) return NULL;
     const Tree *tree = definition->tree;
@@ -425,10 +426,17 @@ Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOption
     return has_failed(train) ? NULL : model;
 }
 
+Model *sema_model(Ctx *ctx, Program *program, const char *name, const SemaOptions *options) {
+    ArenaMark mark = arena_mark(ctx->scratch);
+    Model *model = expand_model(ctx, program, name, options);
+    arena_release(ctx->scratch, mark);
+    return model;
+}
+
 /* ---- one expression
  * -------------------------------------------------------------------------------------------- */
 
-Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression) {
+static Module *expand_expression(Ctx *ctx, Program *program, const Tree *expression) {
     SemaOptions options = {.max_batch = 1};
     Expander *x = new_expander(ctx, program, NULL, &options, sym(ctx, "it"), "this expression");
     Place place = place_in(x->root, 1);
@@ -445,4 +453,11 @@ Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression) {
     if (v.kind != VALUE_TENSOR) return NULL;
     add_root(ctx, x->m, sym(ctx, "it"), v.tensor);
     return x->m;
+}
+
+Module *sema_expression(Ctx *ctx, Program *program, const Tree *expression) {
+    ArenaMark mark = arena_mark(ctx->scratch);
+    Module *module = expand_expression(ctx, program, expression);
+    arena_release(ctx->scratch, mark);
+    return module;
 }

@@ -117,7 +117,7 @@ static void match_subscripts(Walk *w, const Tree *indexed, uint32_t rank, const 
  * ----------------------------------------------------------------- */
 
 static const int64_t *dims_of_value(Ctx *ctx, const Value *v) {
-    int64_t *dims = ARENA_ARRAY(ctx->arena, int64_t, v->rank + 1);
+    int64_t *dims = ARENA_ARRAY(ctx->scratch, int64_t, v->rank + 1);
     for (uint32_t d = 0; d < v->rank; d++) dims[d] = v->at[d]->extent;
     return dims;
 }
@@ -162,8 +162,8 @@ static bool base_dims(Walk *w, const Tree *base, uint32_t *rank, const int64_t *
         walk(w, base);
         v = eval(&place, base);
         if (v.kind == VALUE_TENSOR && v.rank) v = materialise(p, v, "t", base->span);
-        kept = arena_copy(ctx->arena, &v, sizeof v);
-        map_set(ctx->arena, &w->ranges->values, base, kept);
+        kept = arena_copy(ctx->scratch, &v, sizeof v);
+        map_set(ctx->scratch, &w->ranges->values, base, kept);
     }
     *rank = kept->rank;
     *dims = dims_of_value(ctx, kept);
@@ -190,8 +190,8 @@ static void walk_element(Walk *w, const Tree *tree, bool has_else) {
 
 static void keep_extent(Walk *w, const Tree *binder, int64_t extent) {
     Ctx *ctx = w->p->x->ctx;
-    map_set(ctx->arena, &w->ranges->extents, binder,
-            arena_copy(ctx->arena, &extent, sizeof extent));
+    map_set(ctx->scratch, &w->ranges->extents, binder,
+            arena_copy(ctx->scratch, &extent, sizeof extent));
 }
 
 static bool is_batch(const Walk *w, const Tree *binder) {
@@ -246,7 +246,7 @@ static void leave_binder(Walk *w, Unknown *u, const Tree *binder) {
 
 static void walk_reduction(Walk *w, const Tree *tree) {
     const TreeList *binders = &tree->reduce.binders;
-    Unknown *unknowns = ARENA_ARRAY(w->p->x->ctx->arena, Unknown, binders->len + 1);
+    Unknown *unknowns = ARENA_ARRAY(w->p->x->ctx->scratch, Unknown, binders->len + 1);
     for (uint32_t i = 0; i < binders->len; i++) enter_binder(w, &unknowns[i], binders->at[i]);
     walk(w, tree->reduce.body);
     for (uint32_t i = binders->len; i-- > 0;) leave_binder(w, &unknowns[i], binders->at[i]);
@@ -292,7 +292,7 @@ static void make_indices(Walk *w, const TreeList *left, Index ***at, uint32_t *r
     const Place *p = w->p;
     Ctx *ctx = p->x->ctx;
     uint32_t n = 0;
-    *at = ARENA_ARRAY(ctx->arena, Index *, left->len * (1 + p->scope->nrest) + 1);
+    *at = ARENA_ARRAY(ctx->scratch, Index *, left->len * (1 + p->scope->nrest) + 1);
     for (uint32_t i = 0; i < left->len; i++) {
         const Tree *binder = left->at[i];
         if (binder->kind == T_BINDER) {
@@ -337,11 +337,11 @@ static bool check_left(const Place *p, const TreeList *left) {
 Ranges *infer_ranges(const Place *p, const Tree *expression, const TreeList *left,
                      const Tensor *like, Index ***at, uint32_t *rank) {
     Ctx *ctx = p->x->ctx;
-    Walk w = {.p = p, .ranges = ARENA_NEW(ctx->arena, Ranges)};
+    Walk w = {.p = p, .ranges = ARENA_NEW(ctx->scratch, Ranges)};
     if (p->binding) w.ranges->values = p->binding->values;
     uint32_t n = left ? left->len : 0;
     if (left && !check_left(p, left)) return NULL;
-    Unknown *unknowns = ARENA_ARRAY(ctx->arena, Unknown, n + 1);
+    Unknown *unknowns = ARENA_ARRAY(ctx->scratch, Unknown, n + 1);
     for (uint32_t i = 0; i < n; i++) enter_binder(&w, &unknowns[i], left->at[i]);
     if (left && like) seed(&w, unknowns, left, like);
     walk(&w, expression);

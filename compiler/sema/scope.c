@@ -14,7 +14,7 @@ static Scope *body_of(const Scope *scope) {
 }
 
 Scope *scope_new(Expander *x, Scope *up, const char *path, const char *owner, bool is_library) {
-    Arena *a = x->ctx->arena;
+    Arena *a = x->ctx->scratch;
     Scope *s = ARENA_NEW(a, Scope);
     if (up) {
         *s = *up;
@@ -40,7 +40,7 @@ Place place_in(Scope *scope, uint32_t position) {
 static bool take_instance(const Scope *scope, Sym path) {
     Map *taken = &scope->instances->taken;
     if (map_has(taken, path)) return false;
-    map_set(scope->x->ctx->arena, taken, path, (void *)path);
+    map_set(scope->x->ctx->scratch, taken, path, (void *)path);
     return true;
 }
 
@@ -52,7 +52,7 @@ const char *scope_instance(const Scope *scope, Sym name) {
     Sym path;
     do path = sym_printf(ctx, "%s%s%u.", prefix, name, (unsigned)++number);
     while (!take_instance(scope, path));
-    map_set(ctx->arena, counters, name, (void *)number);
+    map_set(ctx->scratch, counters, name, (void *)number);
     return path;
 }
 
@@ -65,7 +65,7 @@ const char *scope_named_instance(const Scope *scope, Sym name) {
  * ------------------------------------------------------------------------------------- */
 
 static Versions *versions_of(Scope *scope, Sym name) {
-    Arena *a = scope->x->ctx->arena;
+    Arena *a = scope->x->ctx->scratch;
     Versions *v = map_get(&scope->names, name);
     if (v) return v;
     v = ARENA_NEW(a, Versions);
@@ -82,7 +82,7 @@ static Versions *known_versions(const Scope *scope, Sym name) {
 }
 
 static Binding *new_binding(Scope *scope, Sym name, Span span) {
-    Binding *b = ARENA_NEW(scope->x->ctx->arena, Binding);
+    Binding *b = ARENA_NEW(scope->x->ctx->scratch, Binding);
     *b = (Binding){.name = name, .span = span, .scope = scope, .position = ++*scope->position};
     return b;
 }
@@ -91,7 +91,7 @@ Binding *scope_bind(Scope *scope, Sym name, Span span, Value value) {
     Binding *b = new_binding(scope, name, span);
     b->state = BINDING_DONE;
     b->value = value;
-    vec_push(scope->x->ctx->arena, &versions_of(scope, name)->all, b);
+    vec_push(scope->x->ctx->scratch, &versions_of(scope, name)->all, b);
     return b;
 }
 
@@ -174,10 +174,10 @@ static void enter_equation(const Place *p, const Tree *tree) {
     } else {
         Versions *v = outside ? outside : versions_of(scope, name);
         v->is_carried = outside != NULL;
-        vec_push(ctx->arena, &v->all, b);
+        vec_push(ctx->scratch, &v->all, b);
         body_of(scope)->last = b;
     }
-    vec_push(ctx->arena, &body_of(scope)->bindings, b);
+    vec_push(ctx->scratch, &body_of(scope)->bindings, b);
 }
 
 static void enter_size(const Place *p, const Tree *tree) {
@@ -185,8 +185,8 @@ static void enter_size(const Place *p, const Tree *tree) {
     if (!scope_is_free(scope, tree->named.name, tree->named.name_span)) return;
     Binding *b = new_binding(scope, tree->named.name, tree->named.name_span);
     b->tree = tree;
-    vec_push(scope->x->ctx->arena, &versions_of(scope, b->name)->all, b);
-    vec_push(scope->x->ctx->arena, &body_of(scope)->bindings, b);
+    vec_push(scope->x->ctx->scratch, &versions_of(scope, b->name)->all, b);
+    vec_push(scope->x->ctx->scratch, &body_of(scope)->bindings, b);
 }
 
 static bool is_true(const Value *v) {
@@ -308,7 +308,7 @@ static bool find_shape(Expander *x, Binding *b) {
     if (b->has_shape) return true;
     BindingState before = b->state;
     b->state = BINDING_SHAPES;
-    vec_push(x->ctx->arena, &x->running, b);
+    vec_push(x->ctx->scratch, &x->running, b);
     Place place = place_in(b->scope, b->position);
     place.binding = b;
     b->ranges = infer_ranges(&place, b->tree->equation.value, &b->tree->equation.subs, b->updates,
@@ -325,7 +325,7 @@ static Value eval_with_indices(Place *p, Binding *b) {
     Ctx *ctx = p->x->ctx;
     if (!find_shape(p->x, b)) return value_error();
     const TreeList *left = &b->tree->equation.subs;
-    IndexEnv *envs = ARENA_ARRAY(ctx->arena, IndexEnv, left->len + 1);
+    IndexEnv *envs = ARENA_ARRAY(ctx->scratch, IndexEnv, left->len + 1);
     uint32_t d = 0;
     bool names_batch =
         left->len && left->at[0]->kind == T_BINDER && left->at[0]->binder.name == sym(ctx, "batch");
@@ -409,7 +409,7 @@ static Value running_value(const Place *p, Binding *b, Span from) {
     if (b->state == BINDING_RUNS && b->has_shape && b->tree->equation.has_subs) {
         if (!b->early) define_early(p, b);
         if (!b->early) return failed(b);
-        const Expr **hidden = ARENA_ARRAY(p->x->ctx->arena, const Expr *, b->nhidden + 1);
+        const Expr **hidden = ARENA_ARRAY(p->x->ctx->scratch, const Expr *, b->nhidden + 1);
         for (uint32_t i = 0; i < b->nhidden; i++)
             hidden[i] = ir_index_value(p->x->ctx, b->hidden[i]);
         return value_tensor(p->x->ctx, b->early, b->nhidden, hidden);
@@ -431,7 +431,7 @@ Value binding_value(const Place *p, Binding *b, Span from) {
     if (b->tree->kind == T_EQUATION && b->tree->equation.has_subs && !find_shape(x, b))
         return b->value;
     b->state = BINDING_RUNS;
-    vec_push(x->ctx->arena, &x->running, b);
+    vec_push(x->ctx->scratch, &x->running, b);
     Value v = evaluate(x, b);
     x->running.len--;
     if (b->state == BINDING_DONE && b->value.kind == VALUE_ERROR)
@@ -459,7 +459,7 @@ bool binding_shape(Expander *x, Binding *b, uint32_t *rank, const int64_t **dims
         *rank = b->value.rank, at = b->value.at;
     else
         return false;
-    int64_t *list = ARENA_ARRAY(x->ctx->arena, int64_t, *rank + 1);
+    int64_t *list = ARENA_ARRAY(x->ctx->scratch, int64_t, *rank + 1);
     for (uint32_t d = 0; d < *rank; d++) list[d] = at[d]->extent;
     *dims = list;
     return true;
