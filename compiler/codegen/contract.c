@@ -279,7 +279,7 @@ static void choose_tile(Contract *c) {
 }
 
 /* Where the number of rows is not known before it runs, what is left behind the full tiles takes
- * tiles of all smaller sizes, each code of its own; not so where tiles that are little smaller
+ * tiles of other sizes, each code of its own; not so where tiles that are little smaller
  * divide the usual number. */
 static void avoid_rest(Contract *c) {
     if (!c->row || c->row->turns >= 0 || c->form == FORM_DOT) return;
@@ -369,16 +369,14 @@ static bool has_whole_tiles(const Contract *c) {
     return c->is_whole && multiple % c->rows == 0;
 }
 
-/* An unknown one into full tiles, then powers of two; or single rows, when the usual number leaves
- * no rest: each size of a tile is code of its own. */
+/* An unknown one into full tiles, then what the usual number leaves, then single rows: each size of
+ * a tile is code of its own. */
 static uint32_t tile_sizes(const Contract *c, uint32_t *sizes) {
-    uint32_t n = 0;
-    bool has_rest = contract_turns(c->g, c->row) % c->rows != 0;
+    uint32_t n = 0, rest = (uint32_t)(contract_turns(c->g, c->row) % c->rows);
     sizes[n++] = c->rows;
-    while (sizes[n - 1] > 1 && !has_whole_tiles(c)) {
-        sizes[n] = has_rest ? gen_power_of_two(sizes[n - 1]) / 2 : 1;
-        n++;
-    }
+    if (has_whole_tiles(c)) return n;
+    if (rest > 1) sizes[n++] = rest;
+    if (c->rows > 1) sizes[n++] = 1;
     return n;
 }
 
