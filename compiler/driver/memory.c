@@ -10,14 +10,16 @@
  */
 #include "driver/driver.h"
 
-#include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
+#endif
+#ifdef MADV_POPULATE_READ
+#include <link.h>
+#include <sys/auxv.h>
 #endif
 
 void prepare_memory(void) {

@@ -55,10 +55,10 @@ static const char *path_of(Ctx *ctx, const char *folder, const CacheKey *key) {
 CacheKey cache_key(Ctx *ctx, LLVMModuleRef module, const Machine *machine) {
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
-    const char *with =
-        arena_printf(ctx->arena, "%u.%u.%u %s %s %s %s %d %s\n", major, minor, patch,
-                     machine->triple, machine->cpu, machine->features, target_passes,
-                     (int)TARGET_EFFORT, TARGET_ONE_SCHEDULER TARGET_LOOPS_AS_THEY_ARE);
+    const char *with = arena_printf(
+        ctx->arena, "%u.%u.%u %s %s %s %s %d %s\n", major, minor, patch, machine->triple,
+        machine->cpu, machine->features, target_passes, (int)TARGET_EFFORT,
+        TARGET_NO_SCHEDULER TARGET_NO_LATE_SCHEDULER TARGET_LOOPS_AS_THEY_ARE);
     LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(module);
     size_t nwith = strlen(with), n = LLVMGetBufferSize(bitcode);
     char *data = arena_alloc(ctx->arena, nwith + n);

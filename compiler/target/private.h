@@ -8,7 +8,8 @@
 
 /* How hard LLVM works on machine code, and which of its passes do nothing. */
 #define TARGET_EFFORT            LLVMCodeGenLevelDefault
-#define TARGET_ONE_SCHEDULER     "-post-RA-scheduler=0"
+#define TARGET_NO_SCHEDULER      "-enable-misched=0"
+#define TARGET_NO_LATE_SCHEDULER "-post-RA-scheduler=0"
 #define TARGET_LOOPS_AS_THEY_ARE "-disable-lsr"
 
 /* LLVM's code generator for the machine, to make once for several modules; the caller disposes of
