@@ -78,7 +78,10 @@ Draft *nest_new_map(Planner *p, const Draft *like, Index **free, uint32_t nfree)
 /* Sets to 0, before the nest whose first member is given, what the node then sums up there block by
  * block. */
 Draft *nest_zero(Planner *p, Node *node, const Draft *first);
-/* The group as a nest, in place of its first member. aliased: tensors that have aliases. */
+/* May there be less of it than all, if few look at it? Not where another tensor lies in its memory,
+ * or its dimensions have another order. aliased: tensors that have aliases. */
+bool nest_may_shrink(const Planner *p, const Map *aliased, const Node *node);
+/* The group as a nest, in place of its first member. */
 Draft *nest_make(Group *g, const Map *aliased);
 
 #endif

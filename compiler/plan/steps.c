@@ -113,14 +113,18 @@ static void make_step(Planner *p, const Group *g, const Member *m, Draft *nest) 
 /* ---- what lives for one turn -------------------------------------------------------------------
  */
 
+bool nest_may_shrink(const Planner *p, const Map *aliased, const Node *node) {
+    bool has_place = map_has(&p->f->storage, node->result) || map_has(aliased, node->result);
+    return node->in_memory && !node->is_pinned && !node->before && !has_place &&
+           !node->result->classes;
+}
+
 /* Is it read in this nest alone? Then there need not be more of it than one turn's piece. */
 static bool is_of_turn(const Group *g, const Map *aliased, const Draft *nest, const Node *node) {
-    bool has_place = map_has(&g->p->f->storage, node->result) || map_has(aliased, node->result);
-    if (!node->in_memory || node->is_pinned || node->before || has_place) return false;
-    if (nest->kernel->block && !g->rows) return false;
+    if (!nest_may_shrink(g->p, aliased, node) || (nest->kernel->block && !g->rows)) return false;
     for (uint32_t u = 0; u < node->uses.len; u++)
         if (node->uses.at[u].user->draft->nest != nest) return false;
-    return !node->result->classes;
+    return true;
 }
 
 typedef struct Shrink {

@@ -164,8 +164,8 @@ static int64_t block_of(const Tiles *t) {
     if (t->p->options->tiles_all) return TEST_BLOCK;
     Touched touched = touched_by(t);
     if (touched.shared > cache / 2) return 0;
-    int64_t block = (int64_t)(0.75 * cache / touched.example) / UNIT_BLOCK * UNIT_BLOCK;
-    return block < MOST_BLOCK ? block : MOST_BLOCK;
+    double room = 0.75 * cache / touched.example; /* infinite, if that is 0 */
+    return room < MOST_BLOCK ? (int64_t)room / UNIT_BLOCK * UNIT_BLOCK : MOST_BLOCK;
 }
 
 static bool is_read_by_members(const Tiles *t, const Node *node) {
@@ -181,7 +181,7 @@ static double bytes_saved(const Tiles *t) {
         const Member *m = &t->group->members[i];
         for (uint32_t n = 0; n < m->draft->nodes.len && !m->adds; n++) {
             const Node *node = m->draft->nodes.at[n];
-            if (node->in_memory && !node->is_pinned && is_read_by_members(t, node))
+            if (nest_may_shrink(t->p, t->aliased, node) && is_read_by_members(t, node))
                 bytes += (double)tensor_elements(node->result, 1) * (double)t->p->real_bytes;
         }
     }
