@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A new field of these is a new word of the pattern, unless no generator reads it. */
-_Static_assert(sizeof(Kernel) == 512, "is the new field of a Kernel in its pattern?");
+_Static_assert(sizeof(Kernel) == 520, "is the new field of a Kernel in its pattern?");
 _Static_assert(sizeof(Buffer) == 48, "is the new field of a Buffer in a pattern?");
 _Static_assert(sizeof(Expr) == 56, "is the new field of an Expr in a pattern?");
 
@@ -136,6 +136,7 @@ static void put_split(Walk *w, const Split *split) {
     put_index(w, split->index);
     put(w, split->parts);
     put(w, split->unit);
+    put(w, split->is_whole);
     put_index(w, split->number);
 }
 

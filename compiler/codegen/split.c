@@ -22,7 +22,9 @@ static int64_t known_extent(const Split *split) {
 }
 
 static bool is_even(const Split *split) {
-    return known_extent(split) >= 0 && known_extent(split) % split->parts == 0;
+    int64_t extent = known_extent(split);
+    if (extent < 0 || extent % split->parts) return false;
+    return !split->is_whole || extent / split->parts % split->unit == 0;
 }
 
 static LLVMValueRef divide_up(Gen *g, LLVMValueRef value, int64_t by) {

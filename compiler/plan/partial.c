@@ -134,7 +134,8 @@ static void divide(Planner *p, const Kernel *k, int64_t wanted, Parts *s) {
         s->total->also[i].body = divide_reduction(s, &s->sums->also[i].acc);
     }
     s->sums->name = s->sums->stores[0].tensor->name;
-    s->sums->split = (Split){examples_of(k), parts, turns, s->number};
+    s->sums->split =
+        (Split){.index = examples_of(k), .parts = parts, .unit = turns, .number = s->number};
     build_total(s);
 }
 

@@ -65,6 +65,7 @@ typedef struct Split {
     Index *index;  /* NULL: it is not. A SCAN is divided along the batch indices of all its steps */
     int64_t parts; /* at most; exactly, and all equal, where they divide a known extent */
     int64_t unit;  /* otherwise each part but the last has a multiple of so many turns */
+    bool is_whole; /* so it is in any case: no part begins in the middle of a unit */
     Index *number; /* `index` is reduced: each part has `unit` turns, the last one what is left, and
                       stores its result at its number, the value of this index */
 } Split;

@@ -49,28 +49,24 @@ static double share_busy(const Choice *c, int64_t parts) {
 
 /* Blocks of rows that begin elsewhere in a part than in the whole would add in another order where
  * they begin in the middle of what they sum: parts are of whole blocks. */
-static int64_t whole_blocks(const Choice *c, const Index *index, int64_t parts, int64_t unit) {
-    const Kernel *k = c->kernel;
-    bool is_blocked = k->block && index == k->free[k->nfree - 1];
-    if (!is_blocked || index->extent == EXTENT_BATCH) return parts;
-    while (parts > 1 && index->extent % parts == 0 && index->extent / parts % unit) parts--;
-    return parts;
+static bool is_blocked(const Kernel *k, const Index *index) {
+    return k->block && index == k->free[k->nfree - 1];
 }
 
 static void consider(Choice *c, Index *index, int64_t unit, double value) {
     bool is_batch = index->extent == EXTENT_BATCH;
-    if (c->p->options->split_all) unit = 1;
+    bool is_whole = is_blocked(c->kernel, index);
+    if (c->p->options->split_all && !is_whole) unit = 1;
     int64_t extent = is_batch ? c->p->m->max_batch : index->extent;
     int64_t units = extent / unit, parts = units < c->wanted ? units : c->wanted;
     int64_t equal = is_batch ? 1 : equal_parts(extent, c->wanted, unit);
     bool is_uneven = !is_batch && equal * 2 < parts;
     if (!is_batch && !is_uneven) parts = equal;
-    parts = whole_blocks(c, index, parts, unit);
     if (parts < 2) return;
     value *= share_busy(c, parts) * (is_uneven ? 0.8 : 1);
     if (value <= c->value) return;
     c->value = value;
-    c->split = (Split){.index = index, .parts = parts, .unit = unit};
+    c->split = (Split){.index = index, .parts = parts, .unit = unit, .is_whole = is_whole};
 }
 
 /* ---- contractions -----------------------------------------------------------------------------
@@ -129,8 +125,7 @@ static void consider_free(Choice *c) {
         bool is_vector = index == k->vector;
         bool is_row = k->kind == KERNEL_SCATTER && k->stores[0].at[k->scatter_dim] == index;
         if (is_row || is_summed(k, index)) continue;
-        bool is_blocked = k->block && i + 1 == k->nfree;
-        int64_t unit = is_vector ? 4 * c->p->lanes : is_blocked ? k->block : 1;
+        int64_t unit = is_blocked(k, index) ? k->block : is_vector ? 4 * c->p->lanes : 1;
         consider(c, index, unit, (is_vector ? 0.7 : 1) - 0.05 * i);
     }
 }

@@ -353,7 +353,8 @@ static void choose_parts(Tiles *t, Split *split) {
     t->parts = (batch + turns - 1) / turns;
     t->number = ir_index(t->p->ctx, "part", t->parts);
     g->block = divided_up(turns, (turns + g->block - 1) / g->block, unit);
-    *split = (Split){g->members[0].outer[0], t->parts, turns, t->number};
+    *split = (Split){
+        .index = g->members[0].outer[0], .parts = t->parts, .unit = turns, .number = t->number};
 }
 
 /* The drafts from `first` on: what the nest needs, the nest, the others. Returns where the others
