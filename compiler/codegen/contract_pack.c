@@ -267,13 +267,17 @@ static bool tiles_are_whole(const Axis *rows, uint32_t lanes) {
     return rows->turns >= 0 && rows->turns % lanes == 0;
 }
 
-/* Of all tiles of rows: those of a step lie side by side, steps may be pages apart. */
+/* Of all tiles of rows: those of a step lie side by side, steps may be pages apart, where no
+ * prefetcher follows. */
 static LLVMValueRef pack_tiles(const Pack *pack, LLVMValueRef from, LLVMValueRef to) {
+    enum { AHEAD = 2 }; /* steps */
     Gen *g = pack->c->g;
     const Axis *rows = pack->tiles;
     Loop loop = loop_begin(g, gen_i64(g, 0), rows->extent, gen_i64(g, pack->width), "tile");
     LLVMValueRef source = loop_carry(g, &loop, from), target = loop_carry(g, &loop, to);
     Pack tile = *pack;
+    int64_t step = contract_stride(pack->operand, &pack->c->sums.at[pack->c->sums.len - 1]);
+    gen_prefetch(g, further(pack, source, AHEAD * step), NEAREST_CACHE);
     if (!tiles_are_whole(rows, pack->lanes)) {
         LLVMValueRef left = LLVMBuildSub(g->b, rows->extent, loop.counter, "");
         tile.mask = gen_lane_mask(g, left, pack->lanes);

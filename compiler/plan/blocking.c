@@ -222,9 +222,8 @@ static bool copies_rows(const Shape *s) {
  * is copied. */
 static void block_rows(const Shape *s, int64_t sum, Blocking *b) {
     if (!has_many_rows(s)) return;
-    int64_t most = 2 * s->l2_bytes / (sum * s->real_bytes);
     bool copies = copies_rows(s);
-    if (copies) most /= 4;
+    int64_t most = (copies ? s->l2_bytes / 2 : 4 * s->l2_bytes) / (sum * s->real_bytes);
     if (s->all) most = s->m / 2 + 1;
     if (most < enough_rows(s) || (s->m <= most && !copies)) return;
     b->rows = s->m < most ? s->m : most;
