@@ -2,7 +2,7 @@
  *
  * in:   a CONTRACT kernel with Kernel.winograd      out: its loop nest at the builder's place
  *
- *     the filter of all channels, transformed
+ *     the filter of all channels, transformed (winograd_filter.c)
  *     blocks of tiles, of all examples one after the other:
  *         their windows, transformed                      [product][tile][in]
  *         vectors of out:
@@ -13,88 +13,6 @@
  */
 #include "codegen/winograd.h"
 
-/* ---- the filter --------------------------------------------------------------------------------
- */
-
-/* Taps in the order in which what slides lies: backwards where they run backwards. */
-static int64_t tap_offset(const Winding *x, uint32_t direction, uint32_t tap) {
-    bool is_back = winograd_coefficient(&x->sliding, x->w->taps[direction]) < 0;
-    return winograd_coefficient(&x->other, x->w->taps[direction]) * (is_back ? 2 - tap : tap);
-}
-
-/* Steps of the sum over the channels. */
-static int64_t steps_of(const Winding *x) {
-    return (x->w->in->extent + x->per_unit - 1) / x->per_unit;
-}
-
-/* [vectors of out, a block together][product][step][lanes of the block] */
-static LLVMValueRef filter_place(const Winding *x, LLVMValueRef vector, LLVMValueRef step,
-                                 uint32_t product) {
-    Gen *g = x->g;
-    int64_t width = (int64_t)x->w->columns * g->lanes, steps = steps_of(x);
-    LLVMValueRef block = LLVMBuildUDiv(g->b, vector, gen_i64(g, x->w->columns), "");
-    LLVMValueRef number = LLVMBuildURem(g->b, vector, gen_i64(g, x->w->columns), "");
-    LLVMValueRef at = times(g, block, x->products * steps * width);
-    at = plus(g, at, gen_i64(g, product * steps * width));
-    at = plus(g, at, times(g, step, width));
-    return ahead(g, x->others, plus(g, at, times(g, number, g->lanes)));
-}
-
-/* The filters of a vector of `out` for a channel of `in`, transformed. */
-static void filter_vector(const Winding *x, LLVMValueRef vector, LLVMValueRef in,
-                          LLVMValueRef *out) {
-    Gen *g = x->g;
-    LLVMValueRef taps[9];
-    const Tensor *tensor = x->w->other->read.tensor;
-    LLVMTypeRef element = gen_element(g, tensor);
-    LLVMValueRef first = times(g, vector, g->lanes), mask = winograd_mask(g, x->w->out, first);
-    int64_t stride = winograd_coefficient(&x->other, x->w->out);
-    LLVMValueRef at =
-        plus(g, times(g, first, stride), times(g, in, winograd_coefficient(&x->other, x->w->in)));
-    LLVMValueRef base = gen_element_address(g, element, gen_base(g, tensor), at);
-    LLVMValueRef apart = gen_iota(g, g->i64, g->lanes, stride);
-    LLVMValueRef zero = mask ? LLVMConstNull(gen_vector(g, element, g->lanes)) : NULL;
-    for (uint32_t i = 0; i < 9; i++) {
-        int64_t offset = tap_offset(x, 0, i / 3) + tap_offset(x, 1, i % 3) + x->other.offset;
-        LLVMValueRef tap = gen_ahead(g, element, base, offset);
-        LLVMValueRef places = LLVMBuildGEP2(g->b, element, tap, &apart, 1, "");
-        taps[i] = stride == 1 ? winograd_load(g, element, tap, mask)
-                              : gen_real(g, gen_gather(g, element, places, g->lanes, mask, zero));
-    }
-    winograd_transform(g, &x->algorithm.filter, taps, out);
-}
-
-/* Of a step: of one channel, or of two as pairs. Behind the last of an odd number is nothing. */
-static void filter_step(const Winding *x, LLVMValueRef vector, LLVMValueRef step) {
-    Gen *g = x->g;
-    LLVMValueRef first[WINOGRAD_PRODUCTS], second[WINOGRAD_PRODUCTS], is_there = NULL;
-    LLVMValueRef in = times(g, step, x->per_unit);
-    filter_vector(x, vector, in, first);
-    if (x->w->pairs) {
-        LLVMValueRef next = plus(g, in, gen_i64(g, 1));
-        if (x->w->in->extent % 2) {
-            is_there = LLVMBuildICmp(g->b, LLVMIntSLT, next, gen_i64(g, x->w->in->extent), "");
-            next = LLVMBuildSelect(g->b, is_there, next, in, "");
-        }
-        filter_vector(x, vector, next, second);
-    }
-    for (uint32_t i = 0; i < x->products; i++) {
-        LLVMValueRef value = first[i];
-        if (x->w->pairs) value = winograd_pair(g, value, second[i], is_there);
-        gen_store(g, filter_place(x, vector, step, i), value, NULL);
-    }
-}
-
-static void filters(const Winding *x) {
-    Gen *g = x->g;
-    LLVMValueRef vectors = gen_i64(g, x->out_lanes / g->lanes), one = gen_i64(g, 1);
-    Loop vector = loop_begin(g, gen_i64(g, 0), vectors, one, "filters");
-    Loop step = loop_begin(g, gen_i64(g, 0), gen_i64(g, steps_of(x)), one, "filter");
-    filter_step(x, vector.counter, step.counter);
-    loop_end(g, &step, NULL, NULL);
-    loop_end(g, &vector, NULL, NULL);
-}
-
 /* ---- products ----------------------------------------------------------------------------------
  */
 
@@ -104,7 +22,7 @@ static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, 
     LLVMValueRef sums[WINOGRAD_SUMS], out[WINOGRAD_SUMS];
     uint32_t n = x->w->rows * x->w->columns;
     DLC_ASSERT(g->ctx, n <= WINOGRAD_SUMS, x->k->span);
-    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, steps_of(x)), gen_i64(g, 1), "sum");
+    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, winograd_steps(x)), gen_i64(g, 1), "sum");
     LLVMValueRef zero = LLVMConstNull(gen_vector(g, g->real, g->lanes));
     for (uint32_t i = 0; i < n; i++) sums[i] = loop_carry(g, &loop, zero);
     LLVMValueRef step = times(g, loop.counter, (int64_t)x->w->columns * g->lanes);
@@ -118,7 +36,7 @@ static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, 
 /* All of them, one after the other. */
 static void products(const Winding *x, LLVMValueRef block) {
     Gen *g = x->g;
-    int64_t width = (int64_t)x->w->columns * g->lanes, steps = steps_of(x);
+    int64_t width = (int64_t)x->w->columns * g->lanes, steps = winograd_steps(x);
     int64_t window = x->w->rows * x->in_lanes / x->per_unit;
     LLVMValueRef first = ahead(g, x->others, times(g, block, x->products * steps * width));
     Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->products), gen_i64(g, 1), "product");
@@ -233,9 +151,9 @@ void kernel_winograd(Gen *g, const Kernel *k) {
     Point p = point_new(g, NULL, 1, NULL);
     x.others = g->workspace;
     int64_t window = x.w->together * x.in_lanes / x.per_unit;
-    x.windows = gen_ahead(g, g->real, x.others, x.products * x.out_lanes * steps_of(&x));
+    x.windows = gen_ahead(g, g->real, x.others, x.products * x.out_lanes * winograd_steps(&x));
     x.sums = gen_ahead(g, g->real, x.windows, x.products * window);
     choose_stores(&x);
-    filters(&x);
+    winograd_filters(&x);
     winograd_blocks(&x, &p, block);
 }

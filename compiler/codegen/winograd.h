@@ -105,6 +105,13 @@ void winograd_stage(const Stage *s, LLVMValueRef first, LLVMValueRef count);
 /* Transforms the windows of a block. */
 void winograd_windows(const Winding *x, LLVMValueRef first, LLVMValueRef count);
 
+/* winograd_filter.c */
+/* Steps of the sum over the channels. */
+int64_t winograd_steps(const Winding *x);
+/* The filters of all channels, transformed: in `others`, as
+ * [vectors of out, a block together][product][step][lanes of the block]. */
+void winograd_filters(const Winding *x);
+
 /* winograd_gradient.c */
 void winograd_gradient(const Winding *x);
 
