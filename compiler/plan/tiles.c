@@ -32,6 +32,7 @@ typedef struct Tiles {
     Map behind;  /* Draft*, as a set: what depends on a member and is none */
     Map ready;   /* Draft*, as a set: in front of the nest */
     Vec(Draft *) totals;
+    bool is_cut; /* there was no room for more members */
     int64_t parts;
     Index *number; /* of the part, in the nest */
 } Tiles;
@@ -188,9 +189,10 @@ static double bytes_saved(const Tiles *t) {
     return bytes;
 }
 
-/* What would be in memory for all examples is a good part of what the group touches, and does not
- * fit the last cache, or little of it: bringing it from there costs less than sums for each part,
- * which are written and read once more. */
+/* What would be in memory for all examples is a good part of what the group touches, the more so
+ * where it ends in the middle of a deep model, and does not fit the last cache, or little of it:
+ * bringing it from there costs less than sums for each part, which are written and read once more.
+ */
 static bool pays(const Tiles *t) {
     const Group *g = t->group;
     int64_t batch = t->p->m->max_batch;
@@ -199,19 +201,21 @@ static bool pays(const Tiles *t) {
     if (g->block < LEAST_BLOCK || batch < 2 * g->block) return false;
     double least = LEAST_RATIO * (double)t->p->options->l2_bytes, saved = bytes_saved(t);
     Touched touched = touched_by(t);
-    return 3 * saved > touched.example &&
+    return (t->is_cut ? 2 : 3) * saved > touched.example &&
            (double)batch * saved > least + 2 * MOST_PARTS * touched.shared;
 }
 
 static bool join(Tiles *t, Draft *draft) {
     Group *g = t->group;
     Member *m = &g->members[g->nmembers];
+    t->is_cut |= g->nmembers == NEST_MOST_STEPS;
     if (g->nmembers == NEST_MOST_STEPS) return false;
     *m = (Member){.draft = draft};
     if (!may_join(t, m)) return false;
     g->nmembers++;
     int64_t block = block_of(t);
     if (!g->p->options->tiles_all && block < LEAST_BLOCK) {
+        t->is_cut = true;
         g->nmembers--;
         return false;
     }
