@@ -85,6 +85,7 @@ static void round_large(Planner *p) {
     for (uint32_t i = 0; i < p->nodes.len; i++) {
         const Node *node = p->nodes.at[i];
         if (node->is_alias || node->is_of_turn || node->scan.group || !is_large(p, node)) continue;
+        if (map_has(&p->in_place, node->result)) continue; /* the zero of what is summed up */
         if (node->reduces && !node->nfactors) continue;
         if (node->result->dims[0] == EXTENT_BATCH) round_tensor(p, node->result);
     }
