@@ -33,17 +33,41 @@ static void product(const Winding *x, LLVMValueRef window, LLVMValueRef filter, 
         gen_store(g, gen_ahead(g, g->real, to, i * g->lanes), out[i], NULL);
 }
 
-/* All of them, one after the other. */
+enum { PRODUCTS_WINDOWS, PRODUCTS_FILTERS, PRODUCTS_TO, PRODUCTS_PARAMS };
+
+/* All of them, one after the other. One function for all kernels with as many channels and rows. */
+static LLVMValueRef products_function(const Winding *outer) {
+    Gen inner = *outer->g, *g = &inner;
+    Winding here = *outer, *x = &here;
+    LLVMTypeRef types[PRODUCTS_PARAMS] = {g->ptr, g->ptr, g->ptr};
+    int64_t width = (int64_t)x->w->columns * g->lanes, steps = winograd_steps(x);
+    int64_t window = x->w->rows * x->in_lanes / x->per_unit;
+    const char *name =
+        arena_printf(g->ctx->arena, "products%u.%ux%lldx%lldx%lld%s%s", x->products, x->w->rows,
+                     (long long)width, (long long)steps, (long long)window,
+                     g->f64_real ? ".double" : "", x->w->pairs ? ".pairs" : "");
+    x->g = g;
+    if (gen_shared(g, name, g->void_, types, PRODUCTS_PARAMS)) return g->fn;
+    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->products), gen_i64(g, 1), "product");
+    product(x, ahead(g, LLVMGetParam(g->fn, PRODUCTS_WINDOWS), times(g, loop.counter, window)),
+            ahead(g, LLVMGetParam(g->fn, PRODUCTS_FILTERS), times(g, loop.counter, steps * width)),
+            ahead(g, LLVMGetParam(g->fn, PRODUCTS_TO), times(g, loop.counter, x->w->rows * width)));
+    loop_end(g, &loop, NULL, NULL);
+    LLVMBuildRetVoid(g->b);
+    LLVMDisposeBuilder(g->b);
+    return g->fn;
+}
+
+/* Of the channels of `out` of this block of them. */
 static void products(const Winding *x, LLVMValueRef block) {
     Gen *g = x->g;
     int64_t width = (int64_t)x->w->columns * g->lanes, steps = winograd_steps(x);
-    int64_t window = x->w->rows * x->in_lanes / x->per_unit;
-    LLVMValueRef first = ahead(g, x->others, times(g, block, x->products * steps * width));
-    Loop loop = loop_begin(g, gen_i64(g, 0), gen_i64(g, x->products), gen_i64(g, 1), "product");
-    product(x, ahead(g, x->windows, times(g, loop.counter, window)),
-            ahead(g, first, times(g, loop.counter, steps * width)),
-            ahead(g, x->sums, times(g, loop.counter, x->w->rows * width)));
-    loop_end(g, &loop, NULL, NULL);
+    LLVMValueRef fn = products_function(x);
+    LLVMValueRef args[PRODUCTS_PARAMS] = {
+        [PRODUCTS_WINDOWS] = x->windows,
+        [PRODUCTS_FILTERS] = ahead(g, x->others, times(g, block, x->products * steps * width)),
+        [PRODUCTS_TO] = x->sums};
+    LLVMBuildCall2(g->b, LLVMGlobalGetValueType(fn), fn, args, PRODUCTS_PARAMS, "");
 }
 
 /* ---- results -----------------------------------------------------------------------------------
