@@ -78,6 +78,13 @@ static bool writes_only_new_values(const Function *f, const Kernel *k) {
     return true;
 }
 
+/* Or does a nest go on backward? */
+static bool needs_all_steps(Needs *n, const Kernel *k) {
+    for (uint32_t i = 0; k->kind == KERNEL_NEST && i < k->nsteps; i++)
+        if (!need_kernel(n, k->steps[i])) return false;
+    return true;
+}
+
 /* What a recurrence needs of itself it may need from the turn before: twice around is enough, as
  * each turn finds all that one turn reads. */
 static void find_parts(Bench *b) {
@@ -89,9 +96,10 @@ static void find_parts(Bench *b) {
         const Kernel *k = f->kernels.at[i];
         bool forward = !trains || need_kernel(&n, k);
         if (forward && k->nsteps) need_kernel(&n, k);
-        b->kernels[i].part = forward                        ? DLC_PART_FORWARD
-                             : writes_only_new_values(f, k) ? DLC_PART_UPDATE
-                                                            : DLC_PART_BACKWARD;
+        b->kernels[i].part = forward && trains && !needs_all_steps(&n, k) ? DLC_PART_BOTH
+                             : forward                                    ? DLC_PART_FORWARD
+                             : writes_only_new_values(f, k)               ? DLC_PART_UPDATE
+                                                                          : DLC_PART_BACKWARD;
     }
 }
 

@@ -157,7 +157,12 @@ DLC_API const DlcGradients *dlc_gradients(Dlc *dlc, const DlcOptions *options);
 /* What `dlc bench` measures: each kernel of the training step (of `forward` for a model that is not
  * trained) as a function of its own. They work on one arena and must be called in order, as the
  * step does; `model` has the whole functions. */
-typedef enum DlcPart { DLC_PART_FORWARD, DLC_PART_BACKWARD, DLC_PART_UPDATE } DlcPart;
+typedef enum DlcPart {
+    DLC_PART_FORWARD,
+    DLC_PART_BACKWARD,
+    DLC_PART_UPDATE,
+    DLC_PART_BOTH, /* forward and backward, for a block of examples at a time */
+} DlcPart;
 /* Bytes that a kernel reads or writes; since these were touched last (by the step before, perhaps)
  * `distance` bytes were touched, these included. */
 typedef struct DlcTouch {

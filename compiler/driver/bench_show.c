@@ -9,6 +9,7 @@ const char *bench_part_name(DlcPart part) {
     case DLC_PART_FORWARD: return "forward";
     case DLC_PART_BACKWARD: return "backward";
     case DLC_PART_UPDATE: return "update";
+    case DLC_PART_BOTH: return "both";
     }
     return "";
 }
@@ -153,9 +154,9 @@ static void show_total(const Bench *b, const char *name, Timed time, const Total
 }
 
 static void show_totals(const Bench *b) {
-    const double old[] = {b->old.forward, b->old.backward, b->old.update};
+    const double old[] = {b->old.forward, b->old.backward, b->old.update, NAN};
     Total all = total_of(b, NULL);
-    for (DlcPart part = DLC_PART_FORWARD; b->trains && part <= DLC_PART_UPDATE; part++) {
+    for (DlcPart part = DLC_PART_FORWARD; b->trains && part <= DLC_PART_BOTH; part++) {
         Total t = total_of(b, &part);
         char name[64];
         snprintf(name, sizeof name, "%s, %zu kernel%s", bench_part_name(part), t.n,
@@ -249,6 +250,7 @@ static void json_totals(const Bench *b) {
     put_number("forward_ms", forward * 1e3);
     put_number("backward_ms", b->trains ? bench_part_time(b, DLC_PART_BACKWARD) * 1e3 : NAN);
     put_number("update_ms", b->trains ? bench_part_time(b, DLC_PART_UPDATE) * 1e3 : NAN);
+    put_number("both_ms", b->trains ? bench_part_time(b, DLC_PART_BOTH) * 1e3 : NAN);
     put_number("step_ms", b->trains ? b->whole.median * 1e3 : NAN);
     put_number("step_least_ms", b->trains ? b->whole.least * 1e3 : NAN);
     put_number("inference_ms", b->inference.median * 1e3);

@@ -100,7 +100,7 @@ static const Option table[] = {
      "precision"},
     {"--winograd", OPT_WINOGRAD, FIELD(winograd),
      " compile train eval predict generate gradcheck bench ", "TILE",
-     "3 x 3 convolutions in tiles of 2 (default), also 4 (less exact), or off"},
+     "3 x 3 convolutions in tiles of 2 (default), also 4 (less exact; not with --bf16), or off"},
     {"--compare", OPT_TEXT, FIELD(compare), " bench ", "FILE",
      "the --json output of another run: how many times faster this one is"},
     {"--tolerance", OPT_NUMBER, FIELD(tolerance), " gradcheck ", "X",
