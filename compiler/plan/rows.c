@@ -209,6 +209,104 @@ static Group *grown(const Rows *rows, uint32_t first, Index *row) {
     return g->nmembers > 1 ? g : NULL;
 }
 
+/* ---- what comes too early ----------------------------------------------------------------------
+ */
+
+/* Some drafts before the first one of a group, which could follow it. */
+typedef struct Early {
+    const Rows *rows;
+    const Group *g;
+    uint32_t begin, first;
+    Map later; /* Draft*, as a set */
+} Early;
+
+static bool reads_later(const Early *e, const Reads *reads) {
+    for (uint32_t r = 0; r < reads->len; r++) {
+        const Node *node =
+            map_get(&e->g->p->node_of, plan_base(e->g->p, reads->at[r]->read.tensor));
+        if (node && node->draft && map_has(&e->later, node->draft)) return true;
+    }
+    return false;
+}
+
+/* Does it read what another group has for a block of rows alone, unless somebody reads it? */
+static bool reads_rows(const Early *e, const Draft *draft, const Reads *reads) {
+    for (uint32_t r = 0; r < reads->len && nest_may_be_step(draft); r++) {
+        const Tensor *base = plan_base(e->g->p, reads->at[r]->read.tensor);
+        if (!map_has(&e->g->written, base) && written_of(e->rows, e->g, base)) return true;
+    }
+    return false;
+}
+
+/* Does a draft that is to come later read what one that stays writes a new value of? */
+static bool misses_old_value(const Early *e, const Draft *stays) {
+    for (uint32_t i = 0; i < stays->nodes.len; i++) {
+        const Tensor *target = stays->nodes.at[i]->target;
+        for (uint32_t k = 0; target && k < e->later.len; k++) {
+            Reads reads = {0};
+            nest_reads(e->g->p, e->later.entries[k].key, &reads);
+            for (uint32_t r = 0; r < reads.len; r++)
+                if (plan_base(e->g->p, reads.at[r]->read.tensor) == target) return true;
+        }
+    }
+    return false;
+}
+
+/* Those that could join, and all that is computed of them; false: there are none that may move. */
+static bool find_early(Early *e) {
+    Planner *p = e->g->p;
+    for (uint32_t i = e->begin; i <= e->first; i++) {
+        Draft *draft = p->drafts.all.at[i];
+        Reads reads = {0};
+        nest_reads(p, draft, &reads);
+        bool depends = reads_later(e, &reads);
+        if (i == e->first) return e->later.len && !depends;
+        if (depends || reads_rows(e, draft, &reads)) {
+            if (draft->steps || map_has(&e->rows->group_of, draft)) return false;
+            map_set(p->ctx->scratch, &e->later, draft, draft);
+        } else if (misses_old_value(e, draft)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* The order in which these drafts follow the group's first one. Returns where that is then. */
+static uint32_t move_behind(const Early *e) {
+    Drafts *drafts = &e->g->p->drafts;
+    uint32_t n = e->first + 1 - e->begin, at = e->begin, first = 0;
+    Draft **old = arena_copy(e->g->p->ctx->scratch, drafts->all.at + e->begin, n * sizeof *old);
+    uint32_t *positions = ARENA_ARRAY(e->g->p->ctx->scratch, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++) positions[i] = old[i]->position;
+    for (uint32_t i = 0; i < n; i++)
+        if (!map_has(&e->later, old[i])) drafts->all.at[first = at++] = old[i];
+    for (uint32_t i = 0; i < n; i++)
+        if (map_has(&e->later, old[i])) drafts->all.at[at++] = old[i];
+    for (uint32_t i = 0; i < n; i++) drafts->all.at[e->begin + i]->position = positions[i];
+    return first;
+}
+
+/* The group with members that stand before its first one, as what is summed up of the same rows as
+ * another group has; these, and what is computed of them, come later then. */
+static Group *with_early(const Rows *rows, Group *g, uint32_t first) {
+    Drafts *drafts = &rows->p->drafts;
+    Early e = {.rows = rows, .g = g, .first = first};
+    e.begin = first > LOOK_AHEAD ? first - LOOK_AHEAD : 0;
+    if (!find_early(&e)) return g;
+    uint32_t n = first + 1 - e.begin;
+    Draft **before =
+        arena_copy(rows->p->ctx->scratch, drafts->all.at + e.begin, n * sizeof *before);
+    uint32_t *positions = ARENA_ARRAY(rows->p->ctx->scratch, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++) positions[i] = before[i]->position;
+    Group *more = grown(rows, move_behind(&e), row_of(g, &g->members[0]));
+    if (more && more->nmembers > g->nmembers) return more;
+    for (uint32_t i = 0; i < n; i++) {
+        drafts->all.at[e.begin + i] = before[i];
+        before[i]->position = positions[i];
+    }
+    return g;
+}
+
 /* What would be in memory for all rows otherwise does not fit the cache, one turn of the indices of
  * both operands after the other. */
 static bool pays(const Group *g) {
@@ -231,6 +329,7 @@ static void begin(Rows *rows, uint32_t first) {
         if (g && (!best || g->nmembers > best->nmembers)) best = g;
     }
     if (!best || !pays(best)) return;
+    best = with_early(rows, best, first);
     vec_push(rows->p->ctx->scratch, &rows->groups, best);
     for (uint32_t i = 0; i < best->nmembers; i++)
         map_set(rows->p->ctx->scratch, &rows->group_of, best->members[i].draft, best);
