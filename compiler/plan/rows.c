@@ -212,11 +212,12 @@ static Group *grown(const Rows *rows, uint32_t first, Index *row) {
 /* ---- what comes too early ----------------------------------------------------------------------
  */
 
-/* Some drafts before the first one of a group, which could follow it. */
+/* The drafts up to the first one of a group, of which some could follow it. */
 typedef struct Early {
     const Rows *rows;
     const Group *g;
-    uint32_t begin, first;
+    Draft **drafts; /* in order; the last one is the group's first */
+    uint32_t n;
     Map later; /* Draft*, as a set */
 } Early;
 
@@ -252,58 +253,54 @@ static bool misses_old_value(const Early *e, const Draft *stays) {
     return false;
 }
 
-/* Those that could join, and all that is computed of them; false: there are none that may move. */
+/* Those that could join, and all that is computed of them; false: there are none, or they may not
+ * move. What a recurrence or a nest reads is not looked at: nothing moves behind one. */
 static bool find_early(Early *e) {
     Planner *p = e->g->p;
-    for (uint32_t i = e->begin; i <= e->first; i++) {
-        Draft *draft = p->drafts.all.at[i];
+    for (uint32_t i = 0; i + 1 < e->n; i++) {
+        Draft *draft = e->drafts[i];
         Reads reads = {0};
         nest_reads(p, draft, &reads);
-        bool depends = reads_later(e, &reads);
-        if (i == e->first) return e->later.len && !depends;
-        if (depends || reads_rows(e, draft, &reads)) {
-            if (draft->steps || map_has(&e->rows->group_of, draft)) return false;
+        if (reads_later(e, &reads) || reads_rows(e, draft, &reads))
             map_set(p->ctx->scratch, &e->later, draft, draft);
-        } else if (misses_old_value(e, draft)) {
+        else if (misses_old_value(e, draft))
             return false;
-        }
+        bool is_whole = draft->steps || map_has(&e->rows->group_of, draft);
+        if (is_whole && e->later.len) return false;
     }
-    return false;
+    Reads reads = {0};
+    nest_reads(p, e->drafts[e->n - 1], &reads);
+    return e->later.len && !reads_later(e, &reads);
 }
 
-/* The order in which these drafts follow the group's first one. Returns where that is then. */
-static uint32_t move_behind(const Early *e) {
-    Drafts *drafts = &e->g->p->drafts;
-    uint32_t n = e->first + 1 - e->begin, at = e->begin, first = 0;
-    Draft **old = arena_copy(e->g->p->ctx->scratch, drafts->all.at + e->begin, n * sizeof *old);
-    uint32_t *positions = ARENA_ARRAY(e->g->p->ctx->scratch, uint32_t, n);
-    for (uint32_t i = 0; i < n; i++) positions[i] = old[i]->position;
-    for (uint32_t i = 0; i < n; i++)
-        if (!map_has(&e->later, old[i])) drafts->all.at[first = at++] = old[i];
-    for (uint32_t i = 0; i < n; i++)
-        if (map_has(&e->later, old[i])) drafts->all.at[at++] = old[i];
-    for (uint32_t i = 0; i < n; i++) drafts->all.at[e->begin + i]->position = positions[i];
-    return first;
+/* The same drafts in another order; positions[i] is that of the one at i. */
+static void reorder(const Early *e, Draft *const *order, const uint32_t *positions) {
+    for (uint32_t i = 0; i < e->n; i++) {
+        e->drafts[i] = order[i];
+        order[i]->position = positions[i];
+    }
 }
 
 /* The group with members that stand before its first one, as what is summed up of the same rows as
  * another group has; these, and what is computed of them, come later then. */
 static Group *with_early(const Rows *rows, Group *g, uint32_t first) {
-    Drafts *drafts = &rows->p->drafts;
-    Early e = {.rows = rows, .g = g, .first = first};
-    e.begin = first > LOOK_AHEAD ? first - LOOK_AHEAD : 0;
+    Arena *scratch = rows->p->ctx->scratch;
+    uint32_t begin = first > LOOK_AHEAD ? first - LOOK_AHEAD : 0, at = 0;
+    Early e = {rows, g, rows->p->drafts.all.at + begin, first + 1 - begin, {0}};
     if (!find_early(&e)) return g;
-    uint32_t n = first + 1 - e.begin;
-    Draft **before =
-        arena_copy(rows->p->ctx->scratch, drafts->all.at + e.begin, n * sizeof *before);
-    uint32_t *positions = ARENA_ARRAY(rows->p->ctx->scratch, uint32_t, n);
-    for (uint32_t i = 0; i < n; i++) positions[i] = before[i]->position;
-    Group *more = grown(rows, move_behind(&e), row_of(g, &g->members[0]));
+    Draft **before = arena_copy(scratch, e.drafts, e.n * sizeof *before);
+    Draft **after = ARENA_ARRAY(scratch, Draft *, e.n);
+    uint32_t *positions = ARENA_ARRAY(scratch, uint32_t, e.n);
+    for (uint32_t i = 0; i < e.n; i++) positions[i] = before[i]->position;
+    for (uint32_t i = 0; i < e.n; i++)
+        if (!map_has(&e.later, before[i])) after[at++] = before[i];
+    first = begin + at - 1;
+    for (uint32_t i = 0; i < e.n; i++)
+        if (map_has(&e.later, before[i])) after[at++] = before[i];
+    reorder(&e, after, positions);
+    Group *more = grown(rows, first, row_of(g, &g->members[0]));
     if (more && more->nmembers > g->nmembers) return more;
-    for (uint32_t i = 0; i < n; i++) {
-        drafts->all.at[e.begin + i] = before[i];
-        before[i]->position = positions[i];
-    }
+    reorder(&e, before, positions);
     return g;
 }
 
